@@ -223,7 +223,7 @@ def _schema_of_resource(kind: _Kind) -> Schema:
 def _schema(info: inspect.Type) -> Schema:
     match info:
         case inspect.Metadata():
-            extra: Schema = info.extra_json_schema or {}  # pyright: ignore[reportUnknownMemberType]
+            extra: Schema = dict(info.extra_json_schema or {})  # pyright: ignore
             return {**_schema(info.type), **extra}
         case inspect.StructType():
             return _struct(info)
