@@ -185,9 +185,7 @@ def is_of_type(kind: ValueType, value: JSON) -> bool:
         case "array":
             return isinstance(value, list | tuple)
         case "duration":
-            return (
-                isinstance(value, str) and re.fullmatch(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+", value) is not None
-            )
+            return isinstance(value, str) and re.fullmatch(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+", value) is not None
 
 
 _JSON_NAMES = {

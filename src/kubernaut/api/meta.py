@@ -10,9 +10,7 @@ from msgspec import Meta
 JSON = Any
 """A JSON value. Free-form only where a contract gives it a type: action inputs, outputs and parameters."""
 
-Name = Annotated[
-    str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63, description="A DNS label.")
-]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63, description="A DNS label.")]
 ShortText = Annotated[str, Meta(max_length=253)]
 Text = Annotated[str, Meta(max_length=1024)]
 DurationText = Annotated[

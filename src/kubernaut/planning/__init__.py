@@ -1,1 +1,6 @@
-"""."""
+"""What should happen next: facts in, a turn out. PURE.
+
+Belongs here: phases and their tables, the facts that are looked at, the rules, the changes that follow, plans,
+conditions and events as functions of what was decided. Does not belong here: reading or writing anything,
+time, chance, evaluators (their verdicts come in as facts).
+"""
