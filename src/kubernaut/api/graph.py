@@ -5,6 +5,7 @@ a condition could be asked before its answer exists.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,15 +24,55 @@ class Graph:
     """Every dependency of a step."""
     uses_outputs_of: Mapping[str, frozenset[str]]
     """Those of them whose outputs it needs: without the outputs it cannot run."""
+    topological: tuple[str, ...]
+    """Every step after all that it waits for; steps of equal depth in the order of the spec."""
 
 
 def graph_of(steps: Sequence[Step]) -> Graph:
     """The graph of steps that passed the door (`admission`)."""
+    order = tuple(step.name for step in steps)
+    waits_for = {step.name: frozenset(step.run_after) | frozenset(implicit_edges(step)) for step in steps}
     return Graph(
-        order=tuple(step.name for step in steps),
-        waits_for={step.name: frozenset(step.run_after) | frozenset(implicit_edges(step)) for step in steps},
+        order=order,
+        waits_for=waits_for,
         uses_outputs_of={step.name: frozenset(outputs_used(step)) for step in steps},
+        topological=_topological(order, waits_for),
     )
+
+
+def without(graph: Graph, outside: Iterable[str]) -> Graph:
+    """The graph less the edges to steps of another list: `finally` steps refer to main steps that have ended."""
+    gone = frozenset(outside)
+    waits_for = {name: edges - gone for name, edges in graph.waits_for.items()}
+    return Graph(graph.order, waits_for, graph.uses_outputs_of, _topological(graph.order, waits_for))
+
+
+def descendants(graph: Graph, root: str) -> set[str]:
+    """The step and everything that waits for it, directly or not."""
+    found = {root}
+    for name in graph.topological:
+        if not found.isdisjoint(graph.waits_for[name]):
+            found.add(name)
+    return found
+
+
+def _topological(order: Sequence[str], waits_for: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    missing = {name: sum(1 for edge in waits_for[name] if edge in waits_for) for name in order}
+    dependents: dict[str, list[str]] = {name: [] for name in order}
+    for name in order:
+        for edge in waits_for[name]:
+            if edge in dependents:
+                dependents[edge].append(name)
+    ready = deque(name for name in order if not missing[name])
+    sorted_names: list[str] = []
+    while ready:
+        name = ready.popleft()
+        sorted_names.append(name)
+        for dependent in dependents[name]:
+            missing[dependent] -= 1
+            if not missing[dependent]:
+                ready.append(dependent)
+    return tuple(sorted_names)
 
 
 def outputs_used(step: Step) -> Iterable[str]:

@@ -250,7 +250,7 @@ def _with_finished_job(facts: ActionFacts, number: int, job: JobFacts) -> Action
     if not is_certain and facts.fence is not None:
         return Turn((VoidFence(facts.fence.resource_version),))
     if facts.execution.spec.stop is not None:
-        phase, reason = _phase_of_stop(facts), facts.execution.spec.stop.reason
+        phase, reason = _phase_of_stop(facts), str(facts.execution.spec.stop.reason)
     elif job.reason == "DeadlineExceeded":
         phase, reason = ActionPhase.TIMED_OUT, job.reason
     else:
@@ -274,7 +274,7 @@ def _executed(facts: ActionFacts, number: int, job: JobFacts) -> tuple[Executed,
 
 
 def _finish(facts: ActionFacts, number: int, end: _End) -> ActionTurn:
-    """Records the end of an attempt, and with it either the end of the action or the moment of the next attempt."""
+    """Records the end of an attempt, and with it the end of the action or the moment of the next attempt."""
     spec, status, meta = facts.execution.spec, facts.execution.status, facts.execution.metadata
     job = facts.jobs.get(number)
     started = (job.started_at if job else None) or _recorded_start(facts, number)
@@ -328,7 +328,8 @@ def _may_try_again(facts: ActionFacts, number: int, end: _End) -> bool:
         return False
     if spec.stop is not None or number > spec.retry.limit:
         return False
-    return (end.executed == "no" and spec.contract.fenced) or spec.contract.idempotent
+    # Without a fence two attempts could overlap, whatever the author promises.
+    return spec.contract.fenced and (end.executed == "no" or spec.contract.idempotent)
 
 
 def _executed_overall(attempts: tuple[Attempt, ...]) -> Executed:

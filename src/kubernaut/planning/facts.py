@@ -65,6 +65,9 @@ class WorkflowFacts:
     now: datetime
     workflow: WorkflowExecution
     graph: Graph
+    """Of `spec.steps`."""
+    finally_graph: Graph
+    """Of `spec.finally`, without the edges to main steps."""
     spec_hash: str
     faults: tuple[Fault, ...] = ()
     """What the door refuses; asked only until the workflow is admitted."""
@@ -77,6 +80,8 @@ class WorkflowFacts:
     """By step name, for the steps that `conditions_to_ask` named."""
     workspace: Literal["absent", "present", "foreign"] = "absent"
     earlier: Earlier | None = None
+    trouble: str = ""
+    """Why the last attempt to carry out a change of this workflow was refused by the cluster."""
     limits: Limits = Limits()
 
 

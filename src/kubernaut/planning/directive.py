@@ -1,0 +1,86 @@
+"""What is asked of a running workflow: by its requests, by its deadline, by its deletion."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from kubernaut.api.duration import from_duration
+from kubernaut.api.workflow import Request, StepStatus, WorkflowExecution
+from kubernaut.planning.facts import Limits
+
+StopReason = Literal["Cancelled", "Aborted", "TimedOut", "Deleted"]
+
+
+@dataclass(frozen=True)
+class Directive:
+    """`stop` ends the main steps; `stop_finally` ends the `finally` steps too and starts none of them."""
+
+    stop: StopReason | None = None
+    message: str = ""
+    stop_finally: bool = False
+    is_suspended: bool = False
+    is_tampered: bool = False
+    """Spec differs from what was admitted: nothing more is started."""
+
+    @property
+    def is_by_person(self) -> bool:
+        """A person ended the run, so steps of unknown outcome no longer hold it."""
+        return self.stop in ("Cancelled", "Aborted", "Deleted")
+
+
+def directive_of(workflow: WorkflowExecution, now: datetime, spec_hash: str, limits: Limits) -> Directive:
+    """The strongest of everything that was asked."""
+    is_suspended = _is_suspended(workflow.spec.requests)
+    is_tampered = bool(workflow.status.spec_hash) and workflow.status.spec_hash != spec_hash
+    deletion = release_deadline(workflow, limits)
+    overdue = deletion is not None and now >= deletion
+    if abort := _first(workflow, "abort"):
+        return Directive("Aborted", _said(abort), stop_finally=True, is_tampered=is_tampered)
+    if deletion is not None:
+        message = "The workflow was deleted."
+        return Directive("Deleted", message, stop_finally=overdue or is_tampered, is_tampered=is_tampered)
+    if cancel := _first(workflow, "cancel"):
+        return Directive("Cancelled", _said(cancel), stop_finally=is_tampered, is_tampered=is_tampered)
+    deadline = deadline_of(workflow)
+    if deadline is not None and now >= deadline:
+        message = f"The workflow did not end within {workflow.spec.timeout}."
+        return Directive("TimedOut", message, stop_finally=is_tampered, is_tampered=is_tampered)
+    return Directive(is_suspended=is_suspended, is_tampered=is_tampered, stop_finally=is_tampered)
+
+
+def deadline_of(workflow: WorkflowExecution) -> datetime | None:
+    """When the workflow times out, once it has started."""
+    if workflow.status.started_at is None:
+        return None
+    return workflow.status.started_at + timedelta(seconds=from_duration(workflow.spec.timeout))
+
+
+def release_deadline(workflow: WorkflowExecution, limits: Limits) -> datetime | None:
+    """Until when a deleted workflow may take to stop its steps and run `finally`: twice the grace plus 60 s."""
+    deleted = workflow.metadata.deletion_timestamp
+    return deleted and deleted + timedelta(seconds=2 * limits.grace_seconds + 60)
+
+
+def resolution_of(workflow: WorkflowExecution, record: StepStatus) -> Request | None:
+    """What a person said about a step of unknown outcome; only words said after it became unknown count."""
+    since = record.completed_at
+    for request in workflow.spec.requests:
+        is_about_it = request.type == "resolve" and request.step == record.name and bool(request.outcome)
+        if is_about_it and request.at is not None and since is not None and request.at >= since:
+            return request
+    return None
+
+
+def _first(workflow: WorkflowExecution, kind: str) -> Request | None:
+    return next((request for request in workflow.spec.requests if request.type == kind), None)
+
+
+def _is_suspended(requests: tuple[Request, ...]) -> bool:
+    asked = [request.type for request in requests if request.type in ("suspend", "resume")]
+    return bool(asked) and asked[-1] == "suspend"
+
+
+def _said(request: Request) -> str:
+    by = f" by {request.requester.username}" if request.requester.username else ""
+    why = f": {request.reason}" if request.reason else "."
+    return f"{request.type.capitalize()} was requested{by}{why}"

@@ -1,0 +1,116 @@
+"""Which steps may start, which can no more, and which have to wait. One pass, dependencies first."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from kubernaut.api.graph import Graph
+from kubernaut.api.workflow import Step, StepPhase, StepStatus
+from kubernaut.planning.facts import WhenVerdict, WorkflowFacts
+from kubernaut.planning.phases import STEP_ENDED
+from kubernaut.planning.records import outputs_of
+
+_ENDED = STEP_ENDED
+_OPEN = frozenset({StepPhase.PENDING, StepPhase.BLOCKED})
+
+
+def settle(
+    facts: WorkflowFacts, steps: Mapping[str, Step], graph: Graph, records: dict[str, StepStatus]
+) -> list[str]:
+    """Skips, blocks or fails what can be judged, in `records`; names the steps that are ready, in spec order."""
+    ready: set[str] = set()
+    for name in graph.topological:
+        record = records[name]
+        if record.phase not in _OPEN:
+            continue
+        after = _judge(facts, steps[name], graph, records)
+        if after is None:
+            ready.add(name)
+            after = _plain(record)
+        records[name] = after
+    return [name for name in graph.order if name in ready] if ready else []
+
+
+def conditions_to_ask(
+    facts: WorkflowFacts, steps: Mapping[str, Step], graph: Graph, records: Mapping[str, StepStatus]
+) -> list[Step]:
+    """Steps whose `when` can be answered now: nothing that they wait for is still under way.
+
+    A step that becomes ready only because another is skipped in the same turn is asked in the next.
+    """
+    return [
+        steps[name]
+        for name in graph.topological
+        if steps[name].when
+        and name not in facts.verdicts
+        and records[name].phase in _OPEN
+        and all(records[edge].phase in _ENDED for edge in graph.waits_for[name])
+    ]
+
+
+def cel_variables(facts: WorkflowFacts, records: Mapping[str, StepStatus]) -> dict[str, Any]:
+    """What a `when` expression sees: `params`, `steps.<name>.phase`, `steps.<name>.outputs`, `workflow`."""
+    meta = facts.workflow.metadata
+    return {
+        "params": dict(facts.workflow.spec.parameters),
+        "steps": {
+            name: {"phase": str(record.phase), "outputs": dict(outputs_of(facts, record))}
+            for name, record in records.items()
+            if record.phase in _ENDED
+        },
+        "workflow": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
+    }
+
+
+def _judge(facts: WorkflowFacts, step: Step, graph: Graph, records: Mapping[str, StepStatus]) -> StepStatus | None:
+    """The record of a step that is not ready (it may be unchanged), or None when it is."""
+    record = records[step.name]
+    for edge in graph.waits_for[step.name]:
+        phase = records[edge].phase
+        if phase == StepPhase.INDETERMINATE:
+            return _held(record, edge)
+        if phase not in _ENDED:
+            return _plain(record)
+    for source in graph.uses_outputs_of[step.name]:
+        producer = records.get(source)
+        if producer is None or producer.phase != StepPhase.SUCCEEDED:
+            return _skipped(facts, record, "NoOutputs", f"It uses outputs of {source}, which did not succeed.")
+    if not step.when:
+        return None
+    verdict = facts.verdicts.get(step.name)
+    return _plain(record) if verdict is None else _conditional(facts, record, verdict)
+
+
+def _conditional(facts: WorkflowFacts, record: StepStatus, verdict: WhenVerdict) -> StepStatus | None:
+    if verdict.error:
+        return replace(
+            record,
+            phase=StepPhase.FAILED,
+            reason="ConditionError",
+            message=f"when: {verdict.expression}: {verdict.error}"[:512],
+            completed_at=facts.now,
+            executed="no",
+        )
+    if verdict.holds:
+        return None
+    return _skipped(facts, record, "ConditionFalse", f"when: {verdict.expression} is false."[:512])
+
+
+def _skipped(facts: WorkflowFacts, record: StepStatus, reason: str, message: str) -> StepStatus:
+    return replace(
+        record, phase=StepPhase.SKIPPED, reason=reason, message=message, completed_at=facts.now, executed="no"
+    )
+
+
+def _held(record: StepStatus, edge: str) -> StepStatus:
+    if record.phase == StepPhase.BLOCKED:
+        return record
+    message = f"It waits until a person has said what became of {edge}."
+    return replace(record, phase=StepPhase.BLOCKED, reason="DependencyIndeterminate", message=message)
+
+
+def _plain(record: StepStatus) -> StepStatus:
+    if record.phase == StepPhase.BLOCKED:
+        return replace(record, phase=StepPhase.PENDING, reason="", message="")
+    return record

@@ -1,0 +1,100 @@
+"""What became of started steps: their records brought up to date with what is observed."""
+
+import json
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from kubernaut.api.action import ActionPhase
+from kubernaut.api.meta import JSON
+from kubernaut.api.workflow import StepPhase, StepStatus
+from kubernaut.planning.directive import resolution_of
+from kubernaut.planning.facts import ExecutionFacts, WorkflowFacts
+
+INLINE_OUTPUTS = 512
+"""Bytes of outputs that a step's record may hold; more stands on the ActionExecution only."""
+
+_STEP_PHASE = {
+    ActionPhase.SUCCEEDED: StepPhase.SUCCEEDED,
+    ActionPhase.FAILED: StepPhase.FAILED,
+    ActionPhase.TIMED_OUT: StepPhase.TIMED_OUT,
+    ActionPhase.CANCELLED: StepPhase.CANCELLED,
+    ActionPhase.INDETERMINATE: StepPhase.INDETERMINATE,
+}
+
+
+def observed_records(facts: WorkflowFacts) -> dict[str, StepStatus]:
+    """The records by step name; those of running and indeterminate steps brought up to date."""
+    records: dict[str, StepStatus] = {}
+    for record in facts.workflow.status.steps:
+        if record.phase == StepPhase.RUNNING:
+            records[record.name] = _observed(facts, record)
+        elif record.phase == StepPhase.INDETERMINATE:
+            records[record.name] = _resolved(facts, record)
+        else:
+            records[record.name] = record
+    return records
+
+
+def outputs_of(facts: WorkflowFacts, record: StepStatus) -> Mapping[str, JSON]:
+    """All outputs of a step that succeeded."""
+    execution = facts.executions.get(record.name)
+    if execution is not None and record.execution is not None and execution.uid == record.execution.uid:
+        return execution.outputs
+    if record.kept_from and facts.earlier is not None:
+        return facts.earlier.outputs.get(record.name, record.outputs)
+    return record.outputs
+
+
+def _observed(facts: WorkflowFacts, record: StepStatus) -> StepStatus:
+    execution = facts.executions.get(record.name)
+    if execution is None or record.execution is None or execution.uid != record.execution.uid:
+        return replace(
+            record,
+            phase=StepPhase.INDETERMINATE,
+            reason="ExecutionLost",
+            message="It was started and its ActionExecution is gone. Look at the target, then: kubernaut resolve.",
+            completed_at=facts.now,
+            executed="unknown",
+        )
+    phase = _STEP_PHASE.get(execution.status.phase)
+    return _waiting(record, execution) if phase is None else _ended(record, execution, phase)
+
+
+def _waiting(record: StepStatus, execution: ExecutionFacts) -> StepStatus:
+    status = execution.status
+    reason = status.reason if status.waiting or status.next_attempt_at else ""
+    attempts = len(status.attempts)
+    if (reason, attempts) == (record.reason, record.attempts):
+        return record
+    return replace(record, reason=reason, message=status.message[:256] if reason else "", attempts=attempts)
+
+
+def _ended(record: StepStatus, execution: ExecutionFacts, phase: StepPhase) -> StepStatus:
+    status = execution.status
+    fits = len(json.dumps(execution.outputs, default=str)) <= INLINE_OUTPUTS
+    return replace(
+        record,
+        phase=phase,
+        reason="" if phase == StepPhase.SUCCEEDED else status.reason,
+        message="" if phase == StepPhase.SUCCEEDED else status.message[:512],
+        completed_at=status.completed_at,
+        attempts=len(status.attempts),
+        executed=status.executed,
+        outputs=execution.outputs if fits else {},
+        rollback_available=status.rollback is not None,
+    )
+
+
+def _resolved(facts: WorkflowFacts, record: StepStatus) -> StepStatus:
+    request = resolution_of(facts.workflow, record)
+    if request is None:
+        return record
+    by = request.requester.username or "a person"
+    return replace(
+        record,
+        phase=StepPhase.SUCCEEDED if request.outcome == "succeeded" else StepPhase.FAILED,
+        reason="ResolvedByPerson",
+        message=f"{by} says that it {request.outcome}: {request.reason}"[:512],
+        completed_at=facts.now,
+    )
