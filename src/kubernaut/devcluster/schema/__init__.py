@@ -1,0 +1,1 @@
+"""The shape of objects: pruning, defaulting, types, merge keys. Builtin kinds and CRDs alike."""
