@@ -1,0 +1,10 @@
+"""The cluster's workload controllers: Deployments, ReplicaSets, Jobs, claims.
+
+Belongs here: what the controllers of a real cluster decide, as pure functions, and the one loop
+that reads, decides and applies. Does not belong here: running pods (`node`), garbage collection and
+namespaces (`housekeeping`), and anything that speaks HTTP.
+"""
+
+from kubernaut.devcluster.workloads.loop import Workloads, start_workloads
+
+__all__ = ["Workloads", "start_workloads"]

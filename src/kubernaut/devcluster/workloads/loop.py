@@ -1,0 +1,317 @@
+"""The loop that all workload controllers share: a name comes, its world is read, a turn is applied.
+
+Reading, deciding and applying happen without giving up the event loop, so that a turn always
+decides on the latest state and one worker suffices.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from kubernaut.concurrency import Clock, KeyedQueue, Supervisor
+from kubernaut.devcluster import store as stores
+from kubernaut.devcluster.errors import AlreadyExists, ApiError, Conflict, NotFound
+from kubernaut.devcluster.objects import Object, controller_of, copied, namespace_of
+from kubernaut.devcluster.resources import (
+    DEPLOYMENTS,
+    JOBS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    REPLICA_SETS,
+    STORAGE_CLASSES,
+)
+from kubernaut.devcluster.store import Store, Write
+from kubernaut.devcluster.workloads import volumes
+from kubernaut.devcluster.workloads.changes import Create, Delete, Merge, SetStatus, Tell, Turn
+from kubernaut.devcluster.workloads.deployment import DeploymentFacts, decide_deployment
+from kubernaut.devcluster.workloads.job import (
+    TRACKING,
+    JobFacts,
+    decide_job,
+    seconds_until_removal,
+    without_tracking,
+)
+from kubernaut.devcluster.workloads.pods import selects
+from kubernaut.devcluster.workloads.recorder import Recorder
+from kubernaut.devcluster.workloads.replicaset import ReplicaSetFacts, decide_replica_set
+
+_log = logging.getLogger(__name__)
+
+_WATCHED = (DEPLOYMENTS, REPLICA_SETS, JOBS, PODS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES)
+_OWNERS = {"Deployment": DEPLOYMENTS, "ReplicaSet": REPLICA_SETS, "Job": JOBS}
+_NAMES = {
+    DEPLOYMENTS: "deployment-controller",
+    REPLICA_SETS: "replicaset-controller",
+    JOBS: "job-controller",
+    PERSISTENT_VOLUME_CLAIMS: "persistentvolume-controller",
+    PERSISTENT_VOLUMES: "persistentvolume-controller",
+    PODS: "job-controller",
+}
+
+
+class Key(NamedTuple):
+    """What a turn is about."""
+
+    resource: str
+    namespace: str
+    name: str
+
+
+class Workloads:
+    """The controllers of Deployments, ReplicaSets, Jobs and claims, with time to live for Jobs."""
+
+    def __init__(self, store: Store, clock: Clock, volumes_folder: Path) -> None:
+        self._store = store
+        self._clock = clock
+        self._volumes = volumes_folder
+        self._queue = KeyedQueue[Key](clock, backoff_base=1.0, backoff_cap=30.0)
+        self._refusals: dict[Key, str] = {}
+        self._recorders = {resource: Recorder(store, clock.now, name) for resource, name in _NAMES.items()}
+        self._decide: dict[str, Callable[[Key, Object], Turn]] = {
+            DEPLOYMENTS: self._deployment,
+            REPLICA_SETS: self._replica_set,
+            JOBS: self._job,
+            PERSISTENT_VOLUME_CLAIMS: self._claim,
+            PERSISTENT_VOLUMES: self._volume,
+            PODS: self._orphan,
+        }
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        stop = self._store.subscribe(self._note, _WATCHED)
+        try:
+            for resource in _WATCHED:
+                for obj in self._store.list(resource).items:
+                    self._note(stores.Change("ADDED", resource, 0, obj, None))
+            while True:
+                async with self._queue.turn() as key:
+                    self._turn(key)
+        finally:
+            stop()
+            self._queue.shutdown()
+
+    # -- who must look -----------------------------------------------------------------------------
+
+    def _note(self, change: stores.Change) -> None:
+        obj = change.object
+        self._queue.add(Key(change.resource, namespace_of(obj), obj["metadata"]["name"]))
+        for state in (obj, change.old):
+            if state is not None:
+                self._note_owner(state)
+        if change.resource == PODS:
+            for claim in volumes.claims_of(obj):
+                self._queue.add(Key(PERSISTENT_VOLUME_CLAIMS, namespace_of(obj), claim))
+            if change.type == "DELETED":
+                self._note_deployment_of(obj)
+        elif change.resource == PERSISTENT_VOLUME_CLAIMS and change.type == "DELETED":
+            name = obj["spec"].get("volumeName")
+            if name:
+                self._queue.add(Key(PERSISTENT_VOLUMES, "", name))
+        if change.resource in {PODS, REPLICA_SETS} and controller_of(obj) is None:
+            self._note_adopters(change.resource, obj)
+
+    def _note_owner(self, obj: Object) -> None:
+        owner = controller_of(obj)
+        if owner is not None and owner["kind"] in _OWNERS:
+            self._queue.add(Key(_OWNERS[owner["kind"]], namespace_of(obj), owner["name"]))
+
+    def _note_deployment_of(self, pod: Object) -> None:
+        # Recreate waits for the last old pod to be gone, of which no ReplicaSet status tells.
+        owner = controller_of(pod)
+        if owner is not None and owner["kind"] == "ReplicaSet":
+            found = self._store.find(REPLICA_SETS, owner["name"], namespace_of(pod))
+            if found is not None:
+                self._note_owner(found)
+
+    def _note_adopters(self, resource: str, orphan: Object) -> None:
+        adopters = DEPLOYMENTS if resource == REPLICA_SETS else REPLICA_SETS
+        namespace = namespace_of(orphan)
+        for candidate in self._store.list(adopters, namespace).items:
+            if selects(candidate["spec"].get("selector"), orphan):
+                self._queue.add(Key(adopters, namespace, candidate["metadata"]["name"]))
+
+    # -- one turn ----------------------------------------------------------------------------------
+
+    def _turn(self, key: Key) -> None:
+        found = self._store.find(key.resource, key.name, key.namespace)
+        if found is None:
+            self._gone(key)
+            return
+        try:
+            turn = self._decide[key.resource](key, found)
+            refused = self._apply(key, turn)
+            if refused:
+                self._refusals[key] = refused
+                # Say so in the status, now that it is known.
+                again = self._decide[key.resource](key, found)
+                self._apply(key, Turn(tuple(c for c in again.changes if isinstance(c, SetStatus))))
+        except Exception:  # noqa: BLE001 - the edge of a turn
+            # One object that cannot be handled must not stop all others.
+            _log.exception("turn failed", extra={"key": "/".join(key)})
+            self._queue.retry(key)
+            return
+        if turn.look_again is not None:
+            self._queue.add_after(key, turn.look_again)
+        if refused:
+            self._queue.retry(key)
+        else:
+            self._queue.forget(key)
+
+    def _apply(self, key: Key, turn: Turn) -> str:
+        """Carry out the changes; why a creation was refused, or empty."""
+        refused = ""
+        for change in turn.changes:
+            if refused and isinstance(change, Create | SetStatus):
+                continue
+            refused = self._apply_one(key, change) or refused
+            if isinstance(change, Create) and not refused:
+                self._refusals.pop(key, None)
+        return refused
+
+    def _apply_one(self, key: Key, change: Create | Merge | SetStatus | Delete | Tell) -> str:
+        store, write = self._store, Write(manager=_NAMES[key.resource])
+        try:
+            match change:
+                case Create():
+                    return self._create(key, change, write)
+                case Merge(resource, namespace, name, patch):
+                    store.patch(resource, name, namespace, copied(dict(patch)), write=write)
+                case SetStatus(resource, namespace, name, status):
+                    wanted = copied(dict(status))
+
+                    def replaced(obj: Object) -> None:
+                        obj["status"] = wanted
+
+                    store.edit(resource, name, namespace, replaced, subresource="status", write=write)
+                case Delete():
+                    store.delete(
+                        change.resource,
+                        change.name,
+                        change.namespace,
+                        uid=change.uid,
+                        propagation=change.propagation,
+                        write=write,
+                    )
+                case Tell(about, type_, reason, message):
+                    self._recorders[key.resource].tell(about, type_, reason, message)
+        except (NotFound, Conflict):
+            pass  # gone meanwhile, or another of its name: the next turn sees it
+        return ""
+
+    def _create(self, key: Key, change: Create, write: Write) -> str:
+        recorder = self._recorders[key.resource]
+        try:
+            made = self._store.create(
+                change.resource, change.body, change.body["metadata"].get("namespace"), write
+            )
+        except ApiError as error:
+            if isinstance(error, AlreadyExists) and change.refused is None:
+                return ""
+            if (told := change.refused) is not None:
+                recorder.tell(told.about, told.type, told.reason, f"{told.message}{error.message}")
+            return error.message
+        if (told := change.created) is not None:
+            message = told.message.replace("{name}", made["metadata"]["name"])
+            recorder.tell(told.about, told.type, told.reason, message)
+        return ""
+
+    def _gone(self, key: Key) -> None:
+        self._refusals.pop(key, None)
+        self._queue.forget(key)
+        if key.resource == PERSISTENT_VOLUMES:
+            shutil.rmtree(self._volumes / key.name, ignore_errors=True)
+        elif key.resource == JOBS:
+            # Its pods keep a finalizer that now nobody else takes away.
+            for pod in self._store.list(PODS, key.namespace).items:
+                if TRACKING in (pod["metadata"].get("finalizers") or ()):
+                    self._queue.add(Key(PODS, key.namespace, pod["metadata"]["name"]))
+
+    # -- what each kind decides on -----------------------------------------------------------------
+
+    def _deployment(self, key: Key, deployment: Object) -> Turn:
+        sets = self._store.list(REPLICA_SETS, key.namespace).items
+        pods = [pod for rs in sets for pod in self._owned(rs, PODS)]
+        refusal = self._refusals.get(key, "") or self._refusal_of(sets, deployment)
+        return decide_deployment(DeploymentFacts(self._clock.now(), deployment, sets, pods, refusal))
+
+    def _refusal_of(self, sets: Iterable[Object], deployment: Object) -> str:
+        mine = [rs for rs in sets if (controller_of(rs) or {}).get("uid") == deployment["metadata"]["uid"]]
+        for rs in reversed(mine):
+            for condition in (rs.get("status") or {}).get("conditions") or ():
+                if condition["type"] == "ReplicaFailure":
+                    return str(condition["message"])
+        return ""
+
+    def _replica_set(self, key: Key, replica_set: Object) -> Turn:
+        pods = self._store.list(PODS, key.namespace).items
+        refusal = self._refusals.get(key, "")
+        return decide_replica_set(ReplicaSetFacts(self._clock.now(), replica_set, pods, refusal))
+
+    def _job(self, key: Key, job: Object) -> Turn:
+        now = self._clock.now()
+        left = seconds_until_removal(job, now)
+        if left == 0:
+            gone = Delete(JOBS, key.namespace, key.name, job["metadata"]["uid"], "Foreground")
+            return Turn((gone,))
+        pods = self._owned(job, PODS)
+        turn = decide_job(JobFacts(now, job, pods, self._refusals.get(key, "")))
+        return turn if left is None else Turn(turn.changes, left)
+
+    def _claim(self, key: Key, claim: Object) -> Turn:
+        name = volumes.volume_name(claim)
+        facts = volumes.ClaimFacts(
+            now=self._clock.now(),
+            claim=claim,
+            pods=self._store.list(PODS, key.namespace).items,
+            classes=frozenset(c["metadata"]["name"] for c in self._store.list(STORAGE_CLASSES).items),
+            folder=str(self._volumes / name),
+            volume_exists=self._store.find(PERSISTENT_VOLUMES, name) is not None,
+        )
+        turn = volumes.decide_claim(facts)
+        if any(isinstance(change, Create) for change in turn.changes):
+            (self._volumes / name).mkdir(parents=True, exist_ok=True)
+        return turn
+
+    def _volume(self, key: Key, volume: Object) -> Turn:
+        reference = volume["spec"].get("claimRef") or {}
+        name, namespace = reference.get("name", ""), reference.get("namespace", "")
+        return volumes.decide_volume(volume, self._store.find(PERSISTENT_VOLUME_CLAIMS, name, namespace))
+
+    def _orphan(self, key: Key, pod: Object) -> Turn:
+        """A pod that a Job tracked, when that Job is gone."""
+        owner = controller_of(pod)
+        if owner is not None and owner["kind"] == "Job":
+            job = self._store.find(JOBS, owner["name"], key.namespace)
+            if job is not None and job["metadata"]["uid"] == owner["uid"]:
+                return Turn()
+        return Turn(tuple(without_tracking(pod)))
+
+    def _owned(self, owner: Object, resource: str) -> list[Object]:
+        owned = self._store.dependents(owner["metadata"]["uid"])
+        return [obj for key, obj in owned if key == resource]
+
+
+def start_workloads(store: Store, supervisor: Supervisor, clock: Clock, volumes_folder: Path) -> Workloads:
+    """Start the controllers as a task of the supervisor; volumes lie in the folder."""
+    workloads = Workloads(store, clock, volumes_folder)
+    ensure_storage_class(store)
+    supervisor.start("workloads", workloads.run(), eternal=True)
+    return workloads
+
+
+def ensure_storage_class(store: Store) -> None:
+    """The default class that claims without one get."""
+    body: Object = {
+        "metadata": {
+            "name": volumes.DEFAULT_CLASS,
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "provisioner": volumes.PROVISIONER,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    if store.find(STORAGE_CLASSES, volumes.DEFAULT_CLASS) is None:
+        store.create(STORAGE_CLASSES, body)
