@@ -1,0 +1,141 @@
+"""Containers in bubblewrap: own root, own processes, the host's network, no privileges.
+
+The host's network is shared because the API server listens on loopback alone. Memory limits are not
+enforced: RLIMIT_AS counts address space, of which Python and Go reserve far more than they use; they
+come with control groups in a later version.
+"""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from kubernaut.devcluster.node.images import Image
+from kubernaut.devcluster.node.logs import ContainerLog
+from kubernaut.devcluster.node.mounts import Mount, Tree, bind_mounts, bind_trees
+from kubernaut.devcluster.node.processes import RunningProcess, start_process
+from kubernaut.devcluster.node.programs import find_program, resolve_in, with_host_python
+from kubernaut.devcluster.node.runtime import ContainerSpec
+
+_SYSTEM = frozenset({"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"})
+_NETWORK = ("/etc/resolv.conf", "/etc/hosts")
+# Of the host's /etc only what programs need to start, never passwords or keys.
+_ETC = (
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/group",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/pki",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+)
+
+
+class Bubblewrap:
+    """Runs each container in a sandbox that `bwrap` makes."""
+
+    name = "bubblewrap"
+    notice = ""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    @classmethod
+    async def find(cls) -> "Bubblewrap | None":
+        """bubblewrap, when it is installed and this machine lets it make sandboxes."""
+        program = shutil.which("bwrap")
+        if program is None:
+            return None
+        trial = await asyncio.create_subprocess_exec(
+            program,
+            *_isolation("trial", (65532, 65532)),
+            *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "true"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        return cls(program) if await trial.wait() == 0 else None
+
+    async def start(self, spec: ContainerSpec, log: ContainerLog) -> RunningProcess:
+        """Raises StartRefused."""
+        assert spec.image is not None
+        root = await asyncio.to_thread(_root_of, spec, spec.image)
+        argv = with_host_python(spec.argv) if spec.image.uses_host_python else list(spec.argv)
+        roots = [spec.image.rootfs, *([Path("/")] if spec.image.uses_host_python else [])]
+        find_program(argv[0], spec.environment, roots)
+        # Variables that steer the dynamic linker are for the container, not for bwrap.
+        own = {key: value for key, value in spec.environment.items() if not key.startswith("LD_")}
+        linker = [
+            part
+            for key, value in spec.environment.items()
+            if key.startswith("LD_")
+            for part in ("--setenv", key, value)
+        ]
+        command = [
+            self._program,
+            *_isolation(spec.hostname, spec.user),
+            *("--info-fd", "{info}"),
+            *linker,
+            *_file_system(spec, root),
+            *("--chdir", spec.working_dir, "--", *argv),
+        ]
+        return await start_process(command, own, log, info=True)
+
+
+def _isolation(hostname: str, user: tuple[int, int]) -> list[str]:
+    return [
+        "--die-with-parent",
+        # As in a real container the program is process 1: it gets the signals itself.
+        "--as-pid-1",
+        *("--unshare-user", "--uid", str(user[0]), "--gid", str(user[1])),
+        *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+        *("--hostname", hostname),
+    ]
+
+
+def _root_of(spec: ContainerSpec, image: Image) -> Tree:
+    if spec.read_only_root:
+        return Tree(image.rootfs)
+    # A copy for each start: simple, and cheap for images of a few files.
+    copy = spec.folder / "root"
+    shutil.copytree(image.rootfs, copy, symlinks=True)
+    return Tree(copy, read_only=False)
+
+
+def _file_system(spec: ContainerSpec, root: Tree) -> list[str]:
+    assert spec.image is not None
+    mounts, trees = list(spec.mounts), [root]
+    taken = {mount.path for mount in mounts}
+    borrowed = list(_NETWORK)
+    if spec.image.uses_host_python:
+        trees.append(Tree(Path("/"), only=_SYSTEM))
+        borrowed += [*_ETC, *_python_folders()]
+    for path in dict.fromkeys(borrowed):
+        if Path(path).exists() and PurePosixPath(path) not in taken:
+            mounts.append(Mount(Path(path), PurePosixPath(path), read_only=True))
+    mounts.append(Mount(spec.termination_file, PurePosixPath(spec.termination_path)))
+    tmp = [] if PurePosixPath("/tmp") in taken else ["--tmpfs", "/tmp"]
+    own = [*("--proc", "/proc", "--dev", "/dev"), *tmp]
+    missing = resolve_in(spec.image.rootfs, spec.working_dir) is None
+    working_dir = ["--dir", spec.working_dir] if missing else []
+    closed = ["--remount-ro", "/"] if spec.read_only_root else []
+    return [*bind_trees(trees, _points(mounts)), *own, *bind_mounts(mounts), *working_dir, *closed]
+
+
+def _points(mounts: Iterable[Mount]) -> list[Mount]:
+    own = [Mount(Path("/"), PurePosixPath(path)) for path in ("/proc", "/dev", "/tmp")]
+    return [*mounts, *own]
+
+
+def _python_folders() -> list[str]:
+    """Where the running interpreter and our own package lie, outside the system's folders."""
+    package = Path(__file__).resolve().parents[3]
+    found = [sys.prefix, sys.base_prefix, str(Path(sys.base_prefix).resolve()), str(package)]
+    executable = Path(sys.executable)
+    found.append(str(executable.resolve().parent.parent))
+    return [path for path in found if len(Path(path).parts) > 1 and Path(path).parts[1] not in _SYSTEM]

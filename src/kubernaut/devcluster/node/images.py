@@ -1,0 +1,124 @@
+"""The images that the node can really run: registered layouts, unpacked once per digest.
+
+An image that is not registered here is simulated; see `simulated`.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubernaut.devcluster.node.unpack import LayerRefused, unpack
+from kubernaut.oci.errors import ImageError, ReferenceInvalid
+from kubernaut.oci.layout import ImageLayout
+from kubernaut.oci.media import Manifest, RunConfig
+from kubernaut.oci.reference import Reference
+
+RUNTIME_LABEL = "ai.kubernaut.runtime"
+HOST_PYTHON = "host-python"
+"""Value of the label on images that bring code but no interpreter."""
+
+
+class PullFailed(Exception):
+    """The image is known by name, and its content cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that lies unpacked in a folder."""
+
+    name: str
+    digest: str
+    config: RunConfig
+    rootfs: Path
+    """Shared by all containers of the image: never written to."""
+
+    @property
+    def uses_host_python(self) -> bool:
+        return (self.config.labels or {}).get(RUNTIME_LABEL) == HOST_PYTHON
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return dict(entry.partition("=")[::2] for entry in self.config.env or ())
+
+
+class Images:
+    """Known images by digest and by name; their root folders are made on first use."""
+
+    def __init__(self, cache: Path) -> None:
+        """`cache` may be shared between clusters and outlive them: entries are named by digest."""
+        self._cache = cache
+        self._layouts: list[tuple[ImageLayout, str]] = []
+        self._unpacking: dict[str, asyncio.Lock] = {}
+        self._ready: dict[str, Image] = {}
+
+    def register(self, folder: Path, repository: str = "") -> None:
+        """Make a layout's images known; bare tags in it are names within `repository`.
+
+        A layout registered later wins where names meet. Raises ImageError when it is no layout.
+        """
+        layout = ImageLayout(folder)
+        layout.images()
+        self._layouts.insert(0, (layout, repository))
+
+    def find(self, text: str) -> tuple[ImageLayout, str] | None:
+        """The layout and manifest digest that an image reference means; None when unknown."""
+        try:
+            wanted = Reference.parse(text)
+        except ReferenceInvalid:
+            return None
+        for layout, repository in self._layouts:
+            if wanted.digest is not None:
+                if layout.has(wanted.digest):
+                    return layout, wanted.digest
+                continue
+            for name, manifest in layout.images().items():
+                if _means(name, repository, wanted):
+                    return layout, manifest.digest
+        return None
+
+    async def pull(self, text: str) -> Image | None:
+        """The image, unpacked; None when it is unknown here. Raises PullFailed."""
+        found = self.find(text)
+        if found is None:
+            return None
+        layout, digest = found
+        async with self._unpacking.setdefault(digest, asyncio.Lock()):
+            if digest not in self._ready:
+                try:
+                    self._ready[digest] = await asyncio.to_thread(self._prepare, text, layout, digest)
+                except (ImageError, LayerRefused, OSError) as error:
+                    raise PullFailed(f"{text}: {error}") from error
+        return self._ready[digest]
+
+    def _prepare(self, text: str, layout: ImageLayout, digest: str) -> Image:
+        manifest = layout.manifest(digest)
+        config = layout.config(manifest).config or RunConfig()
+        rootfs = self._cache / digest.replace(":", "-")
+        if not rootfs.is_dir():
+            self._unpack_whole(layout, manifest, rootfs)
+        return Image(text, digest, config, rootfs)
+
+    def _unpack_whole(self, layout: ImageLayout, manifest: Manifest, rootfs: Path) -> None:
+        self._cache.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=self._cache, prefix=".unpacking-"))
+        try:
+            beside.chmod(0o755)
+            unpack((layout.read(layer.digest) for layer in manifest.layers), beside)
+            # Another cluster with the same cache may have been faster: its folder is as good.
+            if not rootfs.is_dir():
+                os.rename(beside, rootfs)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _means(name: str, repository: str, wanted: Reference) -> bool:
+    full = name if "/" in name or not repository else f"{repository}:{name}"
+    try:
+        known = Reference.parse(full)
+    except ReferenceInvalid:
+        return False
+    same_place = (known.registry, known.repository) == (wanted.registry, wanted.repository)
+    return same_place and (known.tag or "latest") == (wanted.tag or "latest")

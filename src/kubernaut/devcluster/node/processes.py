@@ -1,0 +1,126 @@
+"""Processes that are a container: started in a group of their own, logged, ended for certain."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kubernaut.devcluster.node.logs import ContainerLog
+from kubernaut.devcluster.node.runtime import StartRefused
+
+_CHUNK = 2**16
+# A descendant that left the process group may keep the pipe open for ever.
+_LAST_WORDS = 1.0
+_DIE_WITH_PARENT = (
+    "import ctypes, os, sys\n"
+    "ctypes.CDLL(None).prctl(1, 9)\n"  # PR_SET_PDEATHSIG, SIGKILL
+    "os.execvp(sys.argv[1], sys.argv[1:])\n"
+)
+
+
+class RunningProcess:
+    """One process group, and the pid inside it that signals are meant for."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: ContainerLog, info: int | None) -> None:
+        self._process = process
+        self._log = log
+        self._info = info
+        self._target: int | None = None
+        self._ended = False
+
+    async def wait(self) -> int:
+        stdout = self._process.stdout
+        assert stdout is not None
+        try:
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(_copy(stdout, self._log))
+                code = await self._process.wait()
+                self._ended = True
+                self._kill_group()
+                await asyncio.wait((reading,), timeout=_LAST_WORDS)
+                reading.cancel()
+        finally:
+            self.kill_now()
+            if self._info is not None:
+                os.close(self._info)
+                self._info = None
+        return 128 - code if code < 0 else code
+
+    def signal(self, number: int) -> None:
+        if self._ended:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            if (inner := self._inner()) is not None:
+                os.kill(inner, number)
+            else:
+                os.killpg(self._process.pid, number)
+
+    def kill_now(self) -> None:
+        """For the end of the node: no waiting, no code."""
+        if not self._ended:
+            self._ended = True
+            self._kill_group()
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _inner(self) -> int | None:
+        """The container's first process, where a sandbox stands between it and us."""
+        if self._target is None and self._info is not None:
+            with contextlib.suppress(BlockingIOError, ValueError, KeyError):
+                self._target = int(json.loads(os.read(self._info, 4096))["child-pid"])
+        return self._target
+
+
+async def _copy(stream: asyncio.StreamReader, log: ContainerLog) -> None:
+    while chunk := await stream.read(_CHUNK):
+        log.write(chunk)
+
+
+async def start_process(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    log: ContainerLog,
+    *,
+    working_dir: Path | None = None,
+    info: bool = False,
+) -> RunningProcess:
+    """Start it; with `info` argv's `{info}` becomes a descriptor to which a sandbox tells its child.
+
+    Raises StartRefused when the program cannot be started.
+    """
+    reader, writer = os.pipe() if info else (None, None)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(str(writer) if part == "{info}" else part for part in argv),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=dict(environment),
+            cwd=working_dir,
+            start_new_session=True,
+            pass_fds=(writer,) if writer is not None else (),
+        )
+    except (OSError, ValueError) as error:
+        if reader is not None:
+            os.close(reader)
+        raise StartRefused(str(error)) from error
+    finally:
+        if writer is not None:
+            os.close(writer)
+    if reader is not None:
+        os.set_blocking(reader, False)
+    return RunningProcess(process, log, reader)
+
+
+def dying_with_parent(argv: Sequence[str]) -> list[str]:
+    """The same command, killed by the kernel when the process that starts it ends in any way."""
+    if (setpriv := shutil.which("setpriv")) is not None:
+        return [setpriv, "--pdeathsig", "KILL", "--", *argv]
+    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, *argv]

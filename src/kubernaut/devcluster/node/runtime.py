@@ -1,0 +1,70 @@
+"""What starts containers: the one interface that real, scripted and simulated runtimes keep."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kubernaut.devcluster.node.images import Image
+from kubernaut.devcluster.node.logs import ContainerLog
+from kubernaut.devcluster.node.mounts import Mount
+from kubernaut.devcluster.objects import Object
+
+SIGTERM, SIGKILL = 15, 9
+
+
+class StartRefused(Exception):
+    """The container cannot be started as asked; ends as `StartError`, exit code 128."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """All that a runtime needs to know of one start of one container."""
+
+    pod: Object
+    name: str
+    image_name: str
+    image: Image | None
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    working_dir: str
+    mounts: tuple[Mount, ...]
+    folder: Path
+    """Belongs to this start alone: for a writable root, sockets and the like."""
+    termination_path: str
+    """Where the container writes its termination message."""
+    termination_file: Path
+    """Where that file lies on the host."""
+    user: tuple[int, int] = (0, 0)
+    read_only_root: bool = False
+    hostname: str = ""
+
+
+class Running(Protocol):
+    """One container under way."""
+
+    async def wait(self) -> int:
+        """Its exit code; 128 + signal when it was killed. The log is complete by then."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """SIGTERM or SIGKILL; nothing when it has ended."""
+        ...
+
+
+class Runtime(Protocol):
+    """One way of running containers."""
+
+    @property
+    def name(self) -> str:
+        """As told in the node's status and in notices."""
+        ...
+
+    @property
+    def notice(self) -> str:
+        """What a user must know about its isolation; empty when there is nothing to warn of."""
+        ...
+
+    async def start(self, spec: ContainerSpec, log: ContainerLog) -> Running:
+        """Raises StartRefused."""
+        ...

@@ -1,0 +1,81 @@
+"""Containers that only pretend: everything that is no action image.
+
+The model is small on purpose: ready after a moment, running until told to stop, or ending with an
+exit code. What a pod's annotations may change:
+
+- `devcluster.kubernaut.ai/start-seconds`: until it runs and is ready (0.2)
+- `devcluster.kubernaut.ai/exit-code`: it ends at once with this code instead of running on
+- `devcluster.kubernaut.ai/never-ready: "true"`: it runs and never becomes ready
+- `devcluster.kubernaut.ai/pull-error: "true"`: its image cannot be pulled; so with images whose name
+  contains `/does-not-exist`
+"""
+
+import asyncio
+
+from kubernaut.concurrency import Clock
+from kubernaut.devcluster.node.logs import ContainerLog
+from kubernaut.devcluster.node.runtime import SIGTERM, ContainerSpec
+from kubernaut.devcluster.objects import Object
+
+PREFIX = "devcluster.kubernaut.ai/"
+DEFAULT_START_SECONDS = 0.2
+
+
+def annotation(pod: Object, name: str) -> str:
+    """One of our annotations; empty when it is not there."""
+    return str((pod["metadata"].get("annotations") or {}).get(f"{PREFIX}{name}", ""))
+
+
+def start_seconds(pod: Object) -> float:
+    """The start delay; a value that is no number counts as the default."""
+    try:
+        return float(annotation(pod, "start-seconds") or DEFAULT_START_SECONDS)
+    except ValueError:
+        return DEFAULT_START_SECONDS
+
+
+def is_never_ready(pod: Object) -> bool:
+    return annotation(pod, "never-ready") == "true"
+
+
+def cannot_be_pulled(pod: Object, image: str) -> bool:
+    return annotation(pod, "pull-error") == "true" or "/does-not-exist" in image
+
+
+class Simulated:
+    """The runtime of everything that cannot or need not run here."""
+
+    name = "simulated"
+    notice = ""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def start(self, spec: ContainerSpec, log: ContainerLog) -> "RunningSimulation":
+        """Returns when the container would be up."""
+        await self._clock.sleep(start_seconds(spec.pod))
+        log.write(f"This container is simulated: nothing of {spec.image_name} runs here.\n".encode())
+        code = annotation(spec.pod, "exit-code")
+        return RunningSimulation(int(code) if code.isdigit() else None, log)
+
+
+class RunningSimulation:
+    """Runs until a signal comes, or not at all when it is to end with a code."""
+
+    def __init__(self, code: int | None, log: ContainerLog) -> None:
+        self._ended = asyncio.Event()
+        self._code = code
+        self._log = log
+        if code is not None:
+            self._ended.set()
+
+    async def wait(self) -> int:
+        await self._ended.wait()
+        return self._code or 0
+
+    def signal(self, number: int) -> None:
+        if not self._ended.is_set():
+            # Well-behaved servers end with 0 when asked to.
+            self._code = 0 if number == SIGTERM else 128 + number
+            self._log.write(f"Simulated end by signal {number}.\n".encode())
+            self._ended.set()
