@@ -8,6 +8,8 @@ Importing this room is cheap (it also runs inside action containers): the HTTP l
 with the first request, the informer, election and kubeconfig with their first use.
 """
 
+from typing import TYPE_CHECKING
+
 from kubernaut.cluster import kinds
 from kubernaut.cluster.client import FIELD_MANAGER, Cluster, Event, ObjectList, Write, WriteHook
 from kubernaut.cluster.connection import (
@@ -37,9 +39,44 @@ from kubernaut.cluster.errors import (
 from kubernaut.cluster.kinds import ResourceKind
 from kubernaut.cluster.requests import Json, PatchType, Propagation
 
+if TYPE_CHECKING:
+    from kubernaut.cluster.applying import Applied, apply_manifests
+    from kubernaut.cluster.discovery import crd_annotation, is_served
+    from kubernaut.cluster.election import ElectionTimes, LeaderElection, LeadershipLost
+    from kubernaut.cluster.informer import Informer, Key
+    from kubernaut.cluster.reviews import Access, AccessVerdict, may, may_i
+
+_LATER = {
+    "Access": "reviews",
+    "AccessVerdict": "reviews",
+    "Applied": "applying",
+    "ElectionTimes": "election",
+    "Informer": "informer",
+    "Key": "informer",
+    "LeaderElection": "election",
+    "LeadershipLost": "election",
+    "apply_manifests": "applying",
+    "crd_annotation": "discovery",
+    "is_served": "discovery",
+    "may": "reviews",
+    "may_i": "reviews",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+
+
 __all__ = [
     "FIELD_MANAGER",
+    "Access",
+    "AccessVerdict",
     "AlreadyExists",
+    "Applied",
     "BadRequest",
     "CannotConnect",
     "Cause",
@@ -49,12 +86,17 @@ __all__ = [
     "Conflict",
     "Connection",
     "Credentials",
+    "ElectionTimes",
     "Event",
     "FixedLogin",
     "Forbidden",
     "Gone",
+    "Informer",
     "Invalid",
     "Json",
+    "Key",
+    "LeaderElection",
+    "LeadershipLost",
     "Login",
     "NotFound",
     "ObjectList",
@@ -68,5 +110,10 @@ __all__ = [
     "Unreachable",
     "Write",
     "WriteHook",
+    "apply_manifests",
+    "crd_annotation",
+    "is_served",
     "kinds",
+    "may",
+    "may_i",
 ]

@@ -4,12 +4,13 @@ Not here: where such values come from (`kubeconfig`, `incluster`) and what is se
 """
 
 import os
-import ssl
-import tempfile
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from kubernaut.cluster.errors import CannotConnect
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class ClientCertificate(NamedTuple):
@@ -72,8 +73,10 @@ class Connection:
     """Where all this was read, for error messages: `context dev of /home/me/.kube/config`."""
 
 
-def tls_context(connection: Connection, certificate: ClientCertificate | None) -> ssl.SSLContext:
+def tls_context(connection: Connection, certificate: ClientCertificate | None) -> "ssl.SSLContext":
     """Raises CannotConnect when a certificate cannot be used."""
+    import ssl  # with tempfile below a seventh of this room's import time
+
     try:
         if connection.certificate_authority is None:
             context = ssl.create_default_context()
@@ -94,7 +97,10 @@ def tls_context(connection: Connection, certificate: ClientCertificate | None) -
     return context
 
 
-def _present(context: ssl.SSLContext, certificate: ClientCertificate, source: str) -> None:
+def _present(context: "ssl.SSLContext", certificate: ClientCertificate, source: str) -> None:
+    import ssl
+    import tempfile
+
     # The ssl module takes certificates from files only. The file is the owner's alone and is gone
     # before anything is sent.
     descriptor, path = tempfile.mkstemp(prefix="kubernaut-")

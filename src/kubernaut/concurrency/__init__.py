@@ -7,7 +7,7 @@ own. Does not belong here: what a turn does, and anything that speaks to a netwo
 This is the only room that reads the time, sleeps or starts tasks.
 """
 
-from kubernaut.concurrency.clock import Clock, SystemClock, VirtualClock, wait_for_event
+from kubernaut.concurrency.clock import Clock, SystemClock, VirtualClock, wait_for_event, within
 from kubernaut.concurrency.limiter import Limiter
 from kubernaut.concurrency.queue import KeyedQueue, QueueClosed
 from kubernaut.concurrency.supervision import Supervisor, TaskEnded
@@ -22,4 +22,5 @@ __all__ = [
     "TaskEnded",
     "VirtualClock",
     "wait_for_event",
+    "within",
 ]

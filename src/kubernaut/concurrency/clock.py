@@ -7,8 +7,11 @@ import asyncio
 import heapq
 import itertools
 import time
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+_T = TypeVar("_T")
 
 _EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 # One pass lets the event loop poll its sockets, a second one lets what arrived be handled; the
@@ -153,3 +156,21 @@ async def wait_for_event(event: asyncio.Event, clock: Clock, seconds: float) -> 
         for task in (waiting, sleeping):
             task.cancel()
         await asyncio.wait((waiting, sleeping))
+
+
+async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
+    """The work's result; TimeoutError if it takes longer than so many seconds of the clock.
+
+    Work that takes too long is cancelled, and waited for.
+    """
+    working = asyncio.ensure_future(work)
+    sleeping = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait((working, sleeping), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise TimeoutError(f"not done within {seconds:g} s")
+    finally:
+        for task in (working, sleeping):
+            task.cancel()
+        await asyncio.wait((working, sleeping))

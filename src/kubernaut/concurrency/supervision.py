@@ -39,9 +39,7 @@ class Supervisor:
         """The names of the tasks that run now."""
         return sorted(task.get_name() for task in self._tasks)
 
-    def start(
-        self, name: str, work: Coroutine[Any, Any, object], *, eternal: bool = False
-    ) -> asyncio.Task[None]:
+    def start(self, name: str, work: Coroutine[Any, Any, object], *, eternal: bool = False) -> asyncio.Task[None]:
         """Run the work under this name; an eternal task that returns raises TaskEnded."""
         guarded = self._guard(name, work, eternal)
         try:
