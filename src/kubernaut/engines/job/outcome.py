@@ -1,0 +1,87 @@
+"""The result of an action: kubernaut's termination message, or what a container without our runner printed.
+
+Format of the message: one JSON object with `v: 1`, at most 4096 bytes (the kubelet cuts there). Everything is
+redacted here, before it can reach a status, an event or a log.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from kubernaut.api.action import Change
+from kubernaut.api.meta import Frozen
+from kubernaut.planning.facts import Outcome
+from kubernaut.telemetry import redact_json, redact_text
+
+ROLLBACK_PREFIX = "ROLLBACK_INFO:"
+_TAIL = 2048
+
+
+class _Message(Frozen, frozen=True, kw_only=True):
+    v: Literal[1]
+    executed: Literal["yes", "no", "unknown"] | None = None
+    reason: str = ""
+    message: str = ""
+    outputs: dict[str, Any] = {}
+    rollback: dict[str, Any] | None = None
+    overflow: str = ""
+    changes: tuple[Change, ...] = ()
+
+
+def outcome_of(message: str, log: str, exit_code: int | None, finished_at: datetime | None) -> Outcome:
+    """What a finished container said, by its termination message or else by its log."""
+    tail = redact_text(log[-_TAIL:])
+    try:
+        said = msgspec.json.decode(message, type=_Message) if message else None
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        said = None
+    if said is None:
+        return _from_log(message, log, exit_code, finished_at, tail)
+    return Outcome(
+        exit_code=exit_code,
+        reason=said.reason[:253],
+        message=redact_text(said.message)[:1024],
+        executed=said.executed,
+        outputs=redact_json(said.outputs),
+        rollback=None if said.rollback is None else redact_json(said.rollback),
+        overflow=said.overflow,
+        changes=tuple(_redacted(change) for change in said.changes[:32]),
+        log_tail=tail,
+        finished_at=finished_at,
+    )
+
+
+def _from_log(message: str, log: str, exit_code: int | None, finished_at: datetime | None, tail: str) -> Outcome:
+    """Outputs are the last line that is a JSON object; rollback information the last `ROLLBACK_INFO:` line."""
+    lines = (message.splitlines() if _is_object(message.strip()) else []) + log.splitlines()
+    outputs = next((found for found in _objects(reversed(lines))), {})
+    marked = (line[len(ROLLBACK_PREFIX) :] for line in reversed(lines) if line.startswith(ROLLBACK_PREFIX))
+    rollback = next(_objects(marked), None)
+    return Outcome(
+        exit_code=exit_code,
+        message=redact_text(message)[:1024],
+        outputs=redact_json(outputs),
+        rollback=None if rollback is None else redact_json(rollback),
+        log_tail=tail,
+        finished_at=finished_at,
+    )
+
+
+def _objects(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        if _is_object(line.strip()):
+            try:
+                yield msgspec.json.decode(line.strip(), type=dict[str, Any])
+            except msgspec.DecodeError:
+                continue
+
+
+def _is_object(line: str) -> bool:
+    return line.startswith("{") and line.endswith("}")
+
+
+def _redacted(change: Change) -> Change:
+    fields: Mapping[str, Any] = redact_json(msgspec.to_builtins(change))
+    return msgspec.convert(fields, Change)
