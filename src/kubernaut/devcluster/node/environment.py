@@ -14,6 +14,7 @@ from kubernaut.devcluster.node.programs import DEFAULT_PATH, expand
 from kubernaut.devcluster.node.quantities import parse_quantity
 from kubernaut.devcluster.objects import Object
 from kubernaut.devcluster.resources import CONFIG_MAPS, SECRETS
+from kubernaut.devcluster.workloads.reading import part, parts
 
 Lookup = Callable[[str, str, str], Object | None]
 """resource, namespace, name -> the object, or None."""
@@ -46,9 +47,9 @@ def environment_of(
     made = {"PATH": DEFAULT_PATH, **image_environment}
     made["HOSTNAME"] = around.pod["metadata"]["name"][:63]
     made |= around.cluster
-    for source in container.get("envFrom") or ():
+    for source in parts(container, "envFrom"):
         made |= _all_of(source, around)
-    for entry in container.get("env") or ():
+    for entry in parts(container, "env"):
         value = _value_of(entry, container, made, around)
         if value is not None:
             made[entry["name"]] = value
@@ -104,10 +105,10 @@ def read_keys(resource: str, reference: Object, around: Surroundings) -> dict[st
 
 def content_of(obj: Object) -> dict[str, bytes]:
     """The keys of a ConfigMap or a Secret as bytes."""
-    data: dict[str, str] = obj.get("data") or {}
+    data: dict[str, str] = part(obj, "data")
     if obj["kind"] == "Secret":
         return {key: base64.b64decode(value) for key, value in data.items()}
-    binary: dict[str, str] = obj.get("binaryData") or {}
+    binary: dict[str, str] = part(obj, "binaryData")
     texts = {key: value.encode() for key, value in data.items()}
     return texts | {key: base64.b64decode(value) for key, value in binary.items()}
 
@@ -115,12 +116,12 @@ def content_of(obj: Object) -> dict[str, bytes]:
 def pod_field(path: str, around: Surroundings) -> str:
     """The downward API. Raises ConfigMissing for a field that it does not offer."""
     meta, spec = around.pod["metadata"], around.pod["spec"]
-    fields = {
+    fields: dict[str, str] = {
         "metadata.name": meta["name"],
         "metadata.namespace": meta["namespace"],
         "metadata.uid": meta["uid"],
-        "metadata.labels": _as_file(meta.get("labels") or {}),
-        "metadata.annotations": _as_file(meta.get("annotations") or {}),
+        "metadata.labels": _as_file(part(meta, "labels")),
+        "metadata.annotations": _as_file(part(meta, "annotations")),
         "spec.nodeName": around.node_name,
         "spec.serviceAccountName": spec.get("serviceAccountName") or "default",
         "status.hostIP": around.node_ip,
@@ -129,9 +130,9 @@ def pod_field(path: str, around: Surroundings) -> str:
         "status.podIPs": around.pod_ip,
     }
     if path in fields:
-        return str(fields[path])
+        return fields[path]
     if (found := _SUBSCRIPT.fullmatch(path)) is not None:
-        return str((meta.get(found.group(1)) or {}).get(found.group(2), ""))
+        return str(part(meta, found.group(1)).get(found.group(2), ""))
     raise ConfigMissing(f"unsupported fieldPath: {path}")
 
 
@@ -146,7 +147,7 @@ def resource_field(field: Object, container: Object, around: Surroundings) -> st
     asked = container
     if (name := field.get("containerName")) is not None:
         asked = next((c for c in around.pod["spec"]["containers"] if c["name"] == name), container)
-    values: dict[str, str] = (asked.get("resources") or {}).get(where) or {}
+    values: dict[str, str] = part(asked, "resources").get(where) or {}
     otherwise = around.allocatable.get(resource, "0") if where == "limits" else "0"
     amount = parse_quantity(values.get(resource, otherwise))
     divisor = parse_quantity(str(field.get("divisor") or "0")) or Decimal(1)

@@ -41,7 +41,8 @@ class Image:
 
     @property
     def environment(self) -> dict[str, str]:
-        return dict(entry.partition("=")[::2] for entry in self.config.env or ())
+        pairs = (entry.partition("=") for entry in self.config.env or ())
+        return {name: value for name, _, value in pairs}
 
 
 class Images:

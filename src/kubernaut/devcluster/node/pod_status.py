@@ -12,6 +12,7 @@ from typing import Literal
 from kubernaut.devcluster.node.quantities import parse_quantity
 from kubernaut.devcluster.objects import Object, copied
 from kubernaut.devcluster.workloads import moments
+from kubernaut.devcluster.workloads.reading import part, parts
 
 MESSAGE_LIMIT = 4096
 
@@ -84,7 +85,7 @@ class PodView:
 
 def compose_status(view: PodView) -> Object:
     """The whole status; conditions keep their transition times where they hold on."""
-    old: Object = view.pod.get("status") or {}
+    old: Object = part(view.pod, "status")
     phase = phase_of(view)
     status: Object = {
         "phase": phase,
@@ -123,9 +124,9 @@ def phase_of(view: PodView) -> Literal["Pending", "Running", "Succeeded", "Faile
 def quality_of(pod: Object) -> str:
     """Guaranteed, Burstable or BestEffort."""
     asked, guaranteed = False, True
-    for container in pod["spec"].get("containers") or ():
-        resources = container.get("resources") or {}
-        limits: Mapping[str, str] = resources.get("limits") or {}
+    for container in parts(pod, "spec", "containers"):
+        resources = part(container, "resources")
+        limits: Mapping[str, str] = part(resources, "limits")
         requests: Mapping[str, str] = resources.get("requests") or limits
         asked = asked or any(parse_quantity(v) > Decimal(0) for v in {**limits, **requests}.values())
         for resource in ("cpu", "memory"):
@@ -145,29 +146,30 @@ def _conditions(view: PodView, phase: str, old: Object) -> list[Object]:
     else:
         names = " ".join(unready)
         why = ("ContainersNotReady", f"containers with unready status: [{names}]")
-    ready = ("False", *why) if unready or over else ("True", "", "")
+    ready: tuple[str, str, str] = ("False", *why) if unready or over else ("True", "", "")
     waiting = [
         c.name for c in view.containers if c.is_init and not (isinstance(c.state, Ended) and c.state.code == 0)
     ]
-    initialized = ("True", "PodCompleted" if phase == "Succeeded" else "", "")
+    initialized: tuple[str, str, str] = ("True", "PodCompleted" if phase == "Succeeded" else "", "")
     if waiting:
         told = f"containers with incomplete status: [{' '.join(waiting)}]"
         initialized = ("False", "ContainersNotInitialized", told)
     started = any(not isinstance(c.state, Waiting) for c in view.containers) and not over
-    wanted = {
+    wanted: dict[str, tuple[str, str, str]] = {
         "PodReadyToStartContainers": ("True" if started else "False", "", ""),
         "Initialized": initialized,
         "Ready": ready,
         "ContainersReady": ready,
         "PodScheduled": ("True", "", ""),
     }
-    before: dict[str, Object] = {c["type"]: c for c in old.get("conditions") or ()}
-    made = [_condition(type_, *parts, before.get(type_), view.now) for type_, parts in wanted.items()]
+    before: dict[str, Object] = {c["type"]: c for c in parts(old, "conditions")}
+    made = [_condition(type_, said, before.get(type_), view.now) for type_, said in wanted.items()]
     # Conditions of others (DisruptionTarget, readiness gates) are not ours to drop.
     return [*(copied(c) for type_, c in before.items() if type_ not in wanted), *made]
 
 
-def _condition(type_: str, status: str, reason: str, message: str, old: Object | None, now: datetime) -> Object:
+def _condition(type_: str, said: tuple[str, str, str], old: Object | None, now: datetime) -> Object:
+    status, reason, message = said
     made: Object = {"type": type_, "status": status, "lastProbeTime": None}
     since = moments.to_text(now)
     if old is not None and old.get("status") == status and old.get("lastTransitionTime"):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 
 from kubernaut.devcluster.objects import Object
+from kubernaut.devcluster.workloads.reading import part, parts
 
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -28,9 +29,9 @@ def parse_quantity(text: str) -> Decimal:
 def requests_of(pod: Object) -> dict[str, Decimal]:
     """What a pod asks of a node: the sum over its containers; limits count where requests lack."""
     total: dict[str, Decimal] = {}
-    for container in pod["spec"].get("containers") or ():
-        resources = container.get("resources") or {}
-        asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    for container in parts(pod, "spec", "containers"):
+        resources = part(container, "resources")
+        asked = {**part(resources, "limits"), **part(resources, "requests")}
         for resource, amount in asked.items():
             total[resource] = total.get(resource, Decimal(0)) + parse_quantity(amount)
     return total

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from kubernaut.devcluster.node.quantities import parse_quantity, requests_of
 from kubernaut.devcluster.objects import Object, labels_of
+from kubernaut.devcluster.workloads.reading import items, part, parts
 
 _CORDON = "node.kubernetes.io/unschedulable"
 
@@ -50,17 +51,17 @@ def why_not(pod: Object, seat: Seat) -> str:
     node, spec = seat.node, pod["spec"]
     if node["spec"].get("unschedulable") and not _tolerates(pod, {"key": _CORDON, "effect": "NoSchedule"}):
         return "node(s) were unschedulable"
-    for taint in node["spec"].get("taints") or ():
+    for taint in parts(node, "spec", "taints"):
         if taint.get("effect") != "PreferNoSchedule" and not _tolerates(pod, taint):
             return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
-    wanted: Mapping[str, str] = spec.get("nodeSelector") or {}
+    wanted: Mapping[str, str] = part(spec, "nodeSelector")
     if not wanted.items() <= labels_of(node).items() or not _likes(pod, node):
         return "node(s) didn't match Pod's node affinity/selector"
     return _lacking(pod, seat)
 
 
 def _tolerates(pod: Object, taint: Mapping[str, str]) -> bool:
-    for toleration in pod["spec"].get("tolerations") or ():
+    for toleration in parts(pod, "spec", "tolerations"):
         if toleration.get("effect") not in {None, "", taint.get("effect")}:
             continue
         if not toleration.get("key"):
@@ -74,22 +75,22 @@ def _tolerates(pod: Object, taint: Mapping[str, str]) -> bool:
 
 
 def _likes(pod: Object, node: Object) -> bool:
-    affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    affinity = part(pod, "spec", "affinity", "nodeAffinity")
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
     if not required:
         return True
-    return any(_term_holds(term, node) for term in required.get("nodeSelectorTerms") or ())
+    return any(_term_holds(term, node) for term in parts(required, "nodeSelectorTerms"))
 
 
 def _term_holds(term: Object, node: Object) -> bool:
     labels, fields = labels_of(node), {"metadata.name": node["metadata"]["name"]}
-    rules = [(rule, labels) for rule in term.get("matchExpressions") or ()]
-    rules += [(rule, fields) for rule in term.get("matchFields") or ()]
+    rules = [(rule, labels) for rule in parts(term, "matchExpressions")]
+    rules += [(rule, fields) for rule in parts(term, "matchFields")]
     return bool(rules) and all(_rule_holds(rule, values) for rule, values in rules)
 
 
 def _rule_holds(rule: Object, have: Mapping[str, str]) -> bool:
-    value, values = have.get(rule["key"]), rule.get("values") or []
+    value, values = have.get(rule["key"]), items(rule, "values")
     match rule["operator"]:
         case "In":
             return value in values
@@ -106,7 +107,7 @@ def _rule_holds(rule: Object, have: Mapping[str, str]) -> bool:
 
 
 def _lacking(pod: Object, seat: Seat) -> str:
-    allocatable: Mapping[str, str] = (seat.node.get("status") or {}).get("allocatable") or {}
+    allocatable: Mapping[str, str] = part(seat.node, "status", "allocatable")
     asked = {"pods": Decimal(1), **requests_of(pod)}
     for resource, amount in asked.items():
         free = parse_quantity(allocatable.get(resource, "0")) - seat.taken.get(resource, Decimal(0))

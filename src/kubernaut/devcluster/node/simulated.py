@@ -16,6 +16,7 @@ from kubernaut.concurrency import Clock
 from kubernaut.devcluster.node.logs import ContainerLog
 from kubernaut.devcluster.node.runtime import SIGTERM, ContainerSpec
 from kubernaut.devcluster.objects import Object
+from kubernaut.devcluster.workloads.reading import annotations_of
 
 PREFIX = "devcluster.kubernaut.ai/"
 DEFAULT_START_SECONDS = 0.2
@@ -23,7 +24,7 @@ DEFAULT_START_SECONDS = 0.2
 
 def annotation(pod: Object, name: str) -> str:
     """One of our annotations; empty when it is not there."""
-    return str((pod["metadata"].get("annotations") or {}).get(f"{PREFIX}{name}", ""))
+    return str(annotations_of(pod).get(f"{PREFIX}{name}", ""))
 
 
 def start_seconds(pod: Object) -> float:

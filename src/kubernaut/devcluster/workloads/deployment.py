@@ -22,6 +22,7 @@ from kubernaut.devcluster.workloads.changes import (
     Turn,
 )
 from kubernaut.devcluster.workloads.pods import is_controlled_by, is_finished, owner_reference
+from kubernaut.devcluster.workloads.reading import annotations_of, part
 from kubernaut.devcluster.workloads.replicaset import claim
 from kubernaut.devcluster.workloads.rollout import Generations, wanted_replicas
 
@@ -66,7 +67,7 @@ def decide_deployment(facts: DeploymentFacts) -> Turn:
     created = next((c for c in changes if isinstance(c, Create)), None)
     found = str(created.body["metadata"]["name"]) if created else ""
     status, look_again = deployment_status.write(generations, facts.now, found, facts.refusal)
-    if status != (deployment.get("status") or {}):
+    if status != part(deployment, "status"):
         changes.append(SetStatus(DEPLOYMENTS, namespace_of(deployment), _name(deployment), status))
     return Turn(tuple(changes), look_again)
 
@@ -97,8 +98,8 @@ def tell_apart(deployment: Object, replica_sets: Sequence[Object]) -> Generation
 
 def _without_hash(template: Object) -> Object:
     bare: Object = copied(template)
-    meta = bare.get("metadata") or {}
-    labels: dict[str, str] = meta.get("labels") or {}
+    meta = part(bare, "metadata")
+    labels: dict[str, str] = part(meta, "labels")
     labels.pop(HASH, None)
     # A server may or may not write an empty creationTimestamp into templates.
     meta.pop("creationTimestamp", None)
@@ -138,9 +139,9 @@ def _new_replica_set(generations: Generations) -> list[Change]:
     hashed, spec = template_hash(deployment), deployment["spec"]
     template: Object = copied(spec["template"])
     meta = template.setdefault("metadata", {})
-    meta["labels"] = {**(meta.get("labels") or {}), HASH: hashed}
+    meta["labels"] = {**part(meta, "labels"), HASH: hashed}
     selector: Object = copied(spec["selector"])
-    selector["matchLabels"] = {**(selector.get("matchLabels") or {}), HASH: hashed}
+    selector["matchLabels"] = {**part(selector, "matchLabels"), HASH: hashed}
     size, revision = rollout.new_size(generations), _next_revision(generations)
     annotations = {**_copied_annotations(deployment), **_sizing(generations), REVISION: revision}
     name = f"{_name(deployment)[:52]}-{hashed}"
@@ -169,7 +170,7 @@ def _revised(generations: Generations) -> list[Change]:
     new, deployment = generations.new, generations.deployment
     if new is None:
         return []
-    have: dict[str, str] = new["metadata"].get("annotations") or {}
+    have: dict[str, str] = annotations_of(new)
     revision, was = _next_revision(generations), have.get(REVISION)
     wanted = {**_copied_annotations(deployment), **_sizing(generations)}
     if was is None or _number(was) < int(revision):
@@ -192,7 +193,7 @@ def _revised(generations: Generations) -> list[Change]:
 
 
 def _with_revision(deployment: Object, revision: str) -> list[Change]:
-    if (deployment["metadata"].get("annotations") or {}).get(REVISION) == revision:
+    if annotations_of(deployment).get(REVISION) == revision:
         return []
     patch = {"metadata": {"annotations": {REVISION: revision}}}
     return [Merge(DEPLOYMENTS, namespace_of(deployment), _name(deployment), patch)]
@@ -203,7 +204,7 @@ def _next_revision(generations: Generations) -> str:
 
 
 def _revision(obj: Object) -> int:
-    return _number((obj["metadata"].get("annotations") or {}).get(REVISION))
+    return _number(annotations_of(obj).get(REVISION))
 
 
 def _number(text: str | None) -> int:
@@ -211,7 +212,7 @@ def _number(text: str | None) -> int:
 
 
 def _copied_annotations(deployment: Object) -> dict[str, str]:
-    annotations: dict[str, str] = deployment["metadata"].get("annotations") or {}
+    annotations: dict[str, str] = annotations_of(deployment)
     return {key: value for key, value in annotations.items() if key not in _NOT_COPIED}
 
 
@@ -227,7 +228,7 @@ def _resized(generations: Generations, sizes: rollout.Sizes) -> list[Change]:
     for rs in generations.all:
         name, was = _name(rs), wanted_replicas(rs)
         size = sizes.get(name, was)
-        have: dict[str, str] = rs["metadata"].get("annotations") or {}
+        have: dict[str, str] = annotations_of(rs)
         patch: Object = {}
         if size != was:
             patch["spec"] = {"replicas": size}

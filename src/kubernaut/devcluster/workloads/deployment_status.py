@@ -8,6 +8,7 @@ from datetime import datetime
 from kubernaut.devcluster.objects import Object, copied
 from kubernaut.devcluster.workloads import moments
 from kubernaut.devcluster.workloads.pods import condition, condition_of
+from kubernaut.devcluster.workloads.reading import part, parts
 from kubernaut.devcluster.workloads.rollout import Generations, count, wanted_replicas
 
 _DONE = "NewReplicaSetAvailable"
@@ -21,7 +22,7 @@ def write(generations: Generations, now: datetime, created: str, refusal: str) -
     `created` names the ReplicaSet that this turn creates, if any.
     """
     deployment = generations.deployment
-    old: Object = deployment.get("status") or {}
+    old: Object = part(deployment, "status")
     status: Object = {"observedGeneration": deployment["metadata"].get("generation", 1)}
     status |= _counts(generations, created)
     if old.get("collisionCount"):
@@ -60,7 +61,7 @@ def _counts(generations: Generations, created: str) -> Object:
 
 
 def _conditions(status: Object) -> list[Object]:
-    found: list[Object] = copied(status.get("conditions") or [])
+    found: list[Object] = copied(parts(status, "conditions"))
     return found
 
 
@@ -118,7 +119,7 @@ def _with_progress(
 def _judged(
     generations: Generations, status: Object, conditions: list[Object], now: datetime, deadline: int
 ) -> tuple[list[Object], float | None]:
-    old: Object = generations.deployment.get("status") or {}
+    old: Object = part(generations.deployment, "status")
     was = condition_of({"status": {"conditions": conditions}}, "Progressing")
     told = _subject(generations)
     settled = was is not None and was.get("reason") == _DONE

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from kubernaut.devcluster.objects import Object
+from kubernaut.devcluster.workloads.reading import items, part, parts
 
 PolicyAction = Literal["FailJob", "Ignore", "Count", "FailIndex"]
 
@@ -22,7 +23,7 @@ class PolicyVerdict:
 
 def judge_failure(job: Object, pod: Object) -> PolicyVerdict:
     """Look a failed pod up in its Job's rules, first match wins."""
-    rules: list[Object] = (job["spec"].get("podFailurePolicy") or {}).get("rules") or []
+    rules: list[Object] = parts(job, "spec", "podFailurePolicy", "rules")
     for index, rule in enumerate(rules):
         told = _match_exit_codes(rule.get("onExitCodes"), pod) or _match_conditions(
             rule.get("onPodConditions"), pod
@@ -36,7 +37,7 @@ def judge_failure(job: Object, pod: Object) -> PolicyVerdict:
 def _match_exit_codes(rule: Object | None, pod: Object) -> str:
     if not rule:
         return ""
-    values, wanted = set(rule.get("values") or ()), rule.get("containerName")
+    values, wanted = set(items(rule, "values")), rule.get("containerName")
     meta = pod["metadata"]
     for status in _ended(pod):
         code = int(status["state"]["terminated"]["exitCode"])
@@ -50,13 +51,13 @@ def _match_exit_codes(rule: Object | None, pod: Object) -> str:
 
 
 def _ended(pod: Object) -> Iterable[Object]:
-    status = pod.get("status") or {}
-    every = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    return [s for s in every if (s.get("state") or {}).get("terminated")]
+    status = part(pod, "status")
+    every = [*(parts(status, "initContainerStatuses")), *(parts(status, "containerStatuses"))]
+    return [s for s in every if part(s, "state").get("terminated")]
 
 
 def _match_conditions(patterns: list[Object] | None, pod: Object) -> str:
-    conditions: list[Object] = (pod.get("status") or {}).get("conditions") or []
+    conditions: list[Object] = parts(pod, "status", "conditions")
     meta = pod["metadata"]
     for pattern in patterns or ():
         for found in conditions:

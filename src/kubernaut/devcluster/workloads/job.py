@@ -35,6 +35,7 @@ from kubernaut.devcluster.workloads.pods import (
     phase_of,
     pod_from_template,
 )
+from kubernaut.devcluster.workloads.reading import items, part, parts
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 _BACKOFF_BASE = 10.0
@@ -89,7 +90,7 @@ def decide_job(facts: JobFacts) -> Turn:
     pods = [pod for pod in facts.pods if is_controlled_by(pod, job)]
     if end_of(job) is not None:
         return Turn(tuple(change for pod in pods for change in without_tracking(pod)))
-    course = _Course(facts, pods, copied(job.get("status") or {}))
+    course = _Course(facts, pods, copied(part(job, "status")))
     suspended = bool(job["spec"].get("suspend"))
     if not suspended and not course.status.get("startTime"):
         course.status["startTime"] = moments.to_text(facts.now)
@@ -108,13 +109,13 @@ def decide_job(facts: JobFacts) -> Turn:
 
 def end_of(job: Object) -> Object | None:
     """The terminal condition, when there is one."""
-    conditions: list[Object] = (job.get("status") or {}).get("conditions") or []
+    conditions: list[Object] = parts(job, "status", "conditions")
     return next((c for c in conditions if c["type"] in {"Complete", "Failed"} and c["status"] == "True"), None)
 
 
 def without_tracking(pod: Object) -> list[Change]:
     """Let go of a pod: counted, or its Job is no more."""
-    finalizers: list[str] = pod["metadata"].get("finalizers") or []
+    finalizers: list[str] = items(pod, "metadata", "finalizers")
     if TRACKING not in finalizers:
         return []
     left = [f for f in finalizers if f != TRACKING]
@@ -130,7 +131,7 @@ def _count_ended(course: _Course) -> list[Object]:
         succeeded = phase_of(pod) == "Succeeded"
         if not succeeded and not _has_failed(job, pod):
             continue
-        tracked = TRACKING in (pod["metadata"].get("finalizers") or ())
+        tracked = TRACKING in items(pod, "metadata", "finalizers")
         if not succeeded:
             failed.append(pod)
         if tracked and (succeeded or judge_failure(job, pod).action != "Ignore"):
@@ -155,7 +156,7 @@ def _replaces_only_failed(job: Object) -> bool:
 
 def _ending(course: _Course, failed: Sequence[Object], suspended: bool) -> Object | None:
     job, now = course.job, course.facts.now
-    for said in course.status.get("conditions") or ():
+    for said in parts(course.status, "conditions"):
         if said["type"] in _FINAL and said["status"] == "True":
             return dict(said)
     for pod in failed:
@@ -164,15 +165,15 @@ def _ending(course: _Course, failed: Sequence[Object], suspended: bool) -> Objec
             return condition("FailureTarget", "True", "PodFailurePolicy", verdict.message, now)
     limit = job["spec"].get("backoffLimit")
     if course.status.get("failed", 0) > (6 if limit is None else int(limit)):
-        said = "Job has reached the specified backoff limit"
-        return condition("FailureTarget", "True", "BackoffLimitExceeded", said, now)
+        text = "Job has reached the specified backoff limit"
+        return condition("FailureTarget", "True", "BackoffLimitExceeded", text, now)
     deadline, start = job["spec"].get("activeDeadlineSeconds"), course.status.get("startTime")
     if deadline is None or start is None or suspended:
         return None
     left = float(deadline) - moments.seconds_since(start, now)
     if left <= 0:
-        said = "Job was active longer than specified deadline"
-        return condition("FailureTarget", "True", "DeadlineExceeded", said, now)
+        text = "Job was active longer than specified deadline"
+        return condition("FailureTarget", "True", "DeadlineExceeded", text, now)
     course.look_again = sooner(course.look_again, left)
     return None
 
@@ -218,12 +219,12 @@ def _mend_number(course: _Course, failed: Sequence[Object], suspended: bool) -> 
 
 
 def _unfinished(course: _Course) -> int:
-    done, job = course.status.get("succeeded", 0), course.job
+    done, job = int(course.status.get("succeeded", 0)), course.job
     completions = job["spec"].get("completions")
     if completions is not None:
         return max(0, int(completions) - done)
     # A work queue: once one pod succeeded no new ones are started.
-    return len(course.active) if done else int(_given(job, "parallelism", 1))
+    return len(course.active) if done else _given(job, "parallelism", 1)
 
 
 def _backoff(facts: JobFacts, failed: Sequence[Object]) -> float:
@@ -236,8 +237,8 @@ def _backoff(facts: JobFacts, failed: Sequence[Object]) -> float:
 
 
 def _ended_at(pod: Object) -> str:
-    statuses: list[Object] = (pod.get("status") or {}).get("containerStatuses") or []
-    ends = [((status.get("state") or {}).get("terminated") or {}).get("finishedAt") for status in statuses]
+    statuses: list[Object] = parts(pod, "status", "containerStatuses")
+    ends = [part(status, "state", "terminated").get("finishedAt") for status in statuses]
     known = [end for end in ends if end]
     return max(known) if known else str(pod["metadata"]["creationTimestamp"])
 
@@ -296,7 +297,7 @@ def _write_status(course: _Course) -> None:
         else:
             status.pop(key, None)
     status["uncountedTerminatedPods"] = {}
-    conditions: list[Object] = status.get("conditions") or []
+    conditions: list[Object] = parts(status, "conditions")
     if course.ending is not None:
         target = course.ending["type"]
         if all(c["type"] != target for c in conditions):
@@ -312,7 +313,7 @@ def _write_status(course: _Course) -> None:
         status["conditions"] = conditions
     else:
         status.pop("conditions", None)
-    if status != (job.get("status") or {}):
+    if status != part(job, "status"):
         course.changes.append(SetStatus(JOBS, namespace_of(job), job["metadata"]["name"], status))
 
 

@@ -35,6 +35,7 @@ from kubernaut.devcluster.workloads.job import (
     without_tracking,
 )
 from kubernaut.devcluster.workloads.pods import selects
+from kubernaut.devcluster.workloads.reading import items, part, parts
 from kubernaut.devcluster.workloads.recorder import Recorder
 from kubernaut.devcluster.workloads.replicaset import ReplicaSetFacts, decide_replica_set
 
@@ -226,7 +227,7 @@ class Workloads:
         elif key.resource == JOBS:
             # Its pods keep a finalizer that now nobody else takes away.
             for pod in self._store.list(PODS, key.namespace).items:
-                if TRACKING in (pod["metadata"].get("finalizers") or ()):
+                if TRACKING in items(pod, "metadata", "finalizers"):
                     self._queue.add(Key(PODS, key.namespace, pod["metadata"]["name"]))
 
     # -- what each kind decides on -----------------------------------------------------------------
@@ -240,7 +241,7 @@ class Workloads:
     def _refusal_of(self, sets: Iterable[Object], deployment: Object) -> str:
         mine = [rs for rs in sets if (controller_of(rs) or {}).get("uid") == deployment["metadata"]["uid"]]
         for rs in reversed(mine):
-            for condition in (rs.get("status") or {}).get("conditions") or ():
+            for condition in parts(rs, "status", "conditions"):
                 if condition["type"] == "ReplicaFailure":
                     return str(condition["message"])
         return ""
@@ -276,7 +277,7 @@ class Workloads:
         return turn
 
     def _volume(self, key: Key, volume: Object) -> Turn:
-        reference = volume["spec"].get("claimRef") or {}
+        reference = part(volume, "spec", "claimRef")
         name, namespace = reference.get("name", ""), reference.get("namespace", "")
         return volumes.decide_volume(volume, self._store.find(PERSISTENT_VOLUME_CLAIMS, name, namespace))
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from kubernaut.devcluster.objects import Object, controller_of, copied, labels_of
 from kubernaut.devcluster.workloads import moments
+from kubernaut.devcluster.workloads.reading import items, part, parts
 
 FINISHED = frozenset({"Succeeded", "Failed"})
 
 
 def phase_of(pod: Object) -> str:
     """Pending when nothing is written yet."""
-    return str((pod.get("status") or {}).get("phase") or "Pending")
+    return str(part(pod, "status").get("phase") or "Pending")
 
 
 def is_finished(pod: Object) -> bool:
@@ -31,7 +32,7 @@ def is_terminating(pod: Object) -> bool:
 
 def condition_of(obj: Object, type_: str) -> Object | None:
     """The condition of this type in an object's status."""
-    conditions: list[Object] = (obj.get("status") or {}).get("conditions") or []
+    conditions: list[Object] = parts(obj, "status", "conditions")
     return next((c for c in conditions if c.get("type") == type_), None)
 
 
@@ -77,16 +78,16 @@ def owner_reference(owner: Object) -> Object:
 def pod_from_template(owner: Object, *, finalizers: Iterable[str] = ()) -> Object:
     """A pod as the controllers ask for it: the template, a generated name, an owner."""
     template: Object = copied(owner["spec"]["template"])
-    written = template.get("metadata") or {}
+    written = part(template, "metadata")
     meta: Object = {
         "generateName": f"{owner['metadata']['name'][:57]}-",
         "namespace": owner["metadata"]["namespace"],
-        "labels": written.get("labels") or {},
+        "labels": part(written, "labels"),
         "ownerReferences": [owner_reference(owner)],
     }
     if written.get("annotations"):
         meta["annotations"] = written["annotations"]
-    if wanted := [*(written.get("finalizers") or ()), *finalizers]:
+    if wanted := [*items(written, "finalizers"), *finalizers]:
         meta["finalizers"] = wanted
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}
 
@@ -99,8 +100,8 @@ def selects(selector: Mapping[str, Any] | None, obj: Object) -> bool:
     if not selector:
         return False
     labels = labels_of(obj)
-    wanted: Mapping[str, str] = selector.get("matchLabels") or {}
-    rules: list[Object] = selector.get("matchExpressions") or []
+    wanted: Mapping[str, str] = part(selector, "matchLabels")
+    rules: list[Object] = parts(selector, "matchExpressions")
     if not wanted and not rules:
         return False
     return all(labels.get(key) == value for key, value in wanted.items()) and all(
@@ -109,7 +110,7 @@ def selects(selector: Mapping[str, Any] | None, obj: Object) -> bool:
 
 
 def _keeps(rule: Object, labels: Mapping[str, str]) -> bool:
-    key, values = rule["key"], rule.get("values") or []
+    key, values = rule["key"], items(rule, "values")
     match rule["operator"]:
         case "In":
             return labels.get(key) in values

@@ -1,7 +1,7 @@
 """Reading parts of JSON objects that may be absent or null."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from kubernaut.devcluster.objects import Object
 
@@ -10,15 +10,18 @@ def part(obj: Mapping[str, Any] | None, *path: str) -> Object:
     """A nested object; empty when any step of the path is missing."""
     here: Any = obj
     for step in path:
-        here = (here or {}).get(step)
-    found: Object = here or {}
-    return found
+        here = None if here is None else here.get(step)
+    return cast(Object, here or {})
 
 
 def parts(obj: Mapping[str, Any] | None, *path: str) -> list[Object]:
     """A list of objects at the end of a path; empty when missing."""
-    found: list[Object] = part(obj, *path[:-1]).get(path[-1]) or []
-    return found
+    return cast(list[Object], part(obj, *path[:-1]).get(path[-1]) or [])
+
+
+def items(obj: Mapping[str, Any] | None, *path: str) -> list[Any]:
+    """A list of anything else at the end of a path; empty when missing."""
+    return cast(list[Any], part(obj, *path[:-1]).get(path[-1]) or [])
 
 
 def annotations_of(obj: Mapping[str, Any]) -> dict[str, str]:

@@ -32,6 +32,7 @@ from kubernaut.devcluster.workloads.pods import (
     seconds_until_available,
     selects,
 )
+from kubernaut.devcluster.workloads.reading import annotations_of, part, parts
 
 _BURST = 500
 _DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -59,7 +60,7 @@ def decide_replica_set(facts: ReplicaSetFacts) -> Turn:
     if not deleting:
         changes += _mend_number(owner, active, facts.now)
     status, look_again = _status(facts, active)
-    if status != (owner.get("status") or {}):
+    if status != part(owner, "status"):
         changes.append(SetStatus(REPLICA_SETS, namespace_of(owner), _name(owner), status))
     return Turn(tuple(changes), look_again)
 
@@ -122,13 +123,13 @@ def _new_pod(owner: Object) -> Create:
 
 def _worth(pod: Object, now: datetime) -> tuple[object, ...]:
     """Sort key: what goes first when there are too many. Unready and young before ready and old."""
-    meta, status = pod["metadata"], pod.get("status") or {}
-    restarts = max((c.get("restartCount", 0) for c in status.get("containerStatuses") or ()), default=0)
+    meta, status = pod["metadata"], part(pod, "status")
+    restarts = max((c.get("restartCount", 0) for c in parts(status, "containerStatuses")), default=0)
     return (
         bool(pod["spec"].get("nodeName")),
         _PHASES.get(phase_of(pod), 0),
         is_ready(pod),
-        _deletion_cost(meta.get("annotations") or {}),
+        _deletion_cost(annotations_of(pod)),
         -_ready_since(pod, now),
         -restarts,
         -moments.from_text(meta["creationTimestamp"]).timestamp(),
@@ -149,9 +150,9 @@ def _ready_since(pod: Object, now: datetime) -> float:
 
 
 def _status(facts: ReplicaSetFacts, active: Sequence[Object]) -> tuple[Object, float | None]:
-    owner, old = facts.replica_set, facts.replica_set.get("status") or {}
+    owner, old = facts.replica_set, part(facts.replica_set, "status")
     wait_for = int(owner["spec"].get("minReadySeconds") or 0)
-    template_labels = (owner["spec"]["template"].get("metadata") or {}).get("labels") or {}
+    template_labels = part(owner["spec"]["template"], "metadata", "labels")
     available, look_again = 0, None
     for pod in active:
         left = seconds_until_available(pod, wait_for, facts.now)
@@ -169,7 +170,7 @@ def _status(facts: ReplicaSetFacts, active: Sequence[Object]) -> tuple[Object, f
     status["observedGeneration"] = owner["metadata"].get("generation", 1)
     if facts.refusal and len(active) < _wanted(owner):
         failed = condition("ReplicaFailure", "True", "FailedCreate", facts.refusal, facts.now)
-        was = next(iter(old.get("conditions") or ()), None)
+        was = next(iter(parts(old, "conditions")), None)
         status["conditions"] = [was if was and was.get("message") == facts.refusal else failed]
     return status, look_again
 

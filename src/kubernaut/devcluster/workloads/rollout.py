@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kubernaut.devcluster.objects import Object
+from kubernaut.devcluster.workloads.reading import annotations_of, part
 
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAXIMUM = "deployment.kubernetes.io/max-replicas"
@@ -36,7 +37,7 @@ class Generations:
 
     @property
     def is_recreate(self) -> bool:
-        return (self.deployment["spec"].get("strategy") or {}).get("type") == "Recreate"
+        return part(self.deployment["spec"], "strategy").get("type") == "Recreate"
 
     @property
     def max_surge(self) -> int:
@@ -61,15 +62,15 @@ def wanted_replicas(obj: Object) -> int:
 
 def count(obj: Object | None, field: str) -> int:
     """A number from an object's status; 0 when absent."""
-    return int(((obj or {}).get("status") or {}).get(field) or 0)
+    return int(part(obj, "status").get(field) or 0)
 
 
 def resolve_fenceposts(deployment: Object) -> tuple[int, int]:
     """maxSurge (rounded up) and maxUnavailable (rounded down), never both zero."""
-    strategy = deployment["spec"].get("strategy") or {}
+    strategy = part(deployment, "spec", "strategy")
     if strategy.get("type") == "Recreate":
         return 0, 0
-    rolling = strategy.get("rollingUpdate") or {}
+    rolling = part(strategy, "rollingUpdate")
     total = wanted_replicas(deployment)
     surge = _resolve(rolling.get("maxSurge", "25%"), total, up=True)
     unavailable = _resolve(rolling.get("maxUnavailable", "25%"), total, up=False)
@@ -143,7 +144,7 @@ def recreate(generations: Generations, *, old_pods_run: bool) -> Sizes:
 def is_scaling(generations: Generations) -> bool:
     """Has the Deployment's own size changed since its ReplicaSets were last sized?"""
     for rs in generations.all:
-        desired = (rs["metadata"].get("annotations") or {}).get(DESIRED)
+        desired = annotations_of(rs).get(DESIRED)
         if wanted_replicas(rs) > 0 and desired is not None and int(desired) != generations.replicas:
             return True
     return False
@@ -167,7 +168,7 @@ def _is_saturated(generations: Generations) -> bool:
     return (
         new is not None
         and wanted_replicas(new) == generations.replicas
-        and (new["metadata"].get("annotations") or {}).get(DESIRED) == str(generations.replicas)
+        and annotations_of(new).get(DESIRED) == str(generations.replicas)
         and count(new, "availableReplicas") == generations.replicas
     )
 
@@ -196,7 +197,7 @@ def _in_proportion(generations: Generations, active: Sequence[Object]) -> Sizes:
 def _share(generations: Generations, rs: Object) -> int:
     if generations.replicas == 0:
         return -wanted_replicas(rs)
-    annotations = rs["metadata"].get("annotations") or {}
+    annotations = annotations_of(rs)
     before = int(annotations.get(MAXIMUM, 0)) or count(generations.deployment, "replicas")
     grown = wanted_replicas(rs) * generations.maximum / max(1, before)
     return math.floor(grown + 0.5) - wanted_replicas(rs)

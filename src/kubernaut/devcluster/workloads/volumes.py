@@ -11,6 +11,7 @@ from kubernaut.devcluster.objects import Object, namespace_of, uid_of
 from kubernaut.devcluster.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from kubernaut.devcluster.workloads.changes import Change, Create, Delete, Merge, SetStatus, Tell, Turn
 from kubernaut.devcluster.workloads.pods import is_finished
+from kubernaut.devcluster.workloads.reading import annotations_of, part, parts
 
 DEFAULT_CLASS = "standard"
 PROVISIONER = "devcluster.kubernaut.ai/folder"
@@ -36,7 +37,7 @@ def decide_claim(facts: ClaimFacts) -> Turn:
     claim = facts.claim
     if claim["metadata"].get("deletionTimestamp"):
         return Turn()
-    if (claim.get("status") or {}).get("phase") == "Bound":
+    if part(claim, "status").get("phase") == "Bound":
         return Turn()
     wanted = claim["spec"].get("storageClassName")
     class_ = DEFAULT_CLASS if wanted is None else str(wanted)
@@ -59,7 +60,7 @@ def volume_name(claim: Object) -> str:
 
 def claims_of(pod: Object) -> list[str]:
     """Names of the claims that a pod mounts."""
-    volumes: list[Object] = pod["spec"].get("volumes") or []
+    volumes: list[Object] = parts(pod, "spec", "volumes")
     return [
         str(volume["persistentVolumeClaim"]["claimName"])
         for volume in volumes
@@ -73,7 +74,7 @@ def _uses(pod: Object, claim: Object) -> bool:
 
 
 def _pending(claim: Object) -> list[Change]:
-    if (claim.get("status") or {}).get("phase") == "Pending":
+    if part(claim, "status").get("phase") == "Pending":
         return []
     name = claim["metadata"]["name"]
     return [SetStatus(PERSISTENT_VOLUME_CLAIMS, namespace_of(claim), name, {"phase": "Pending"})]
@@ -82,7 +83,7 @@ def _pending(claim: Object) -> list[Change]:
 def _bound(facts: ClaimFacts, class_: str, node: str) -> list[Change]:
     claim, volume = facts.claim, volume_name(facts.claim)
     name, namespace = claim["metadata"]["name"], namespace_of(claim)
-    capacity = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage", "1Gi")
+    capacity = part(claim, "spec", "resources", "requests").get("storage", "1Gi")
     modes = claim["spec"].get("accessModes") or ["ReadWriteOnce"]
     changes: list[Change] = []
     if not facts.volume_exists:
@@ -122,8 +123,8 @@ def _bound(facts: ClaimFacts, class_: str, node: str) -> list[Change]:
 
 def decide_volume(volume: Object, claim: Object | None) -> Turn:
     """A volume whose claim is gone goes too."""
-    reference = volume["spec"].get("claimRef") or {}
-    ours = (volume["metadata"].get("annotations") or {}).get("pv.kubernetes.io/provisioned-by") == PROVISIONER
+    reference = part(volume, "spec", "claimRef")
+    ours = annotations_of(volume).get("pv.kubernetes.io/provisioned-by") == PROVISIONER
     if not ours or (claim is not None and uid_of(claim) == reference.get("uid")):
         return Turn()
     name = volume["metadata"]["name"]
