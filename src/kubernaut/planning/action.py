@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from kubernaut.api.action import ActionPhase, ActionStatus, Attempt
+from kubernaut.api.action import ActionPhase, ActionStatus, Attempt, Waiting
 from kubernaut.api.duration import from_duration
 from kubernaut.api.names import VOID_HOLDER, job_name
 from kubernaut.api.workflow import Executed
 from kubernaut.planning.backoff import wait_before
-from kubernaut.planning.facts import ActionFacts, JobFacts, Outcome
+from kubernaut.planning.facts import ActionFacts, FenceFacts, JobFacts, Outcome
 from kubernaut.planning.phases import ACTION_TERMINAL
 from kubernaut.planning.turns import (
     ActionChange,
@@ -141,16 +141,41 @@ def _fenced_without_job(facts: ActionFacts, number: int) -> ActionTurn:
             return _finish(facts, number, _End(_phase_of_stop(facts), "no", stop.reason, stop.message))
         return Turn((ArmFence(number, fence.resource_version),))
     if not fence.holder:
-        return Turn((VoidFence(fence.resource_version),) if stop is not None else (StartJob(number),))
+        return _open_fence(facts, number, fence)
     if fence.holder == VOID_HOLDER:
-        reason = stop.reason if stop else "Withdrawn"
-        return _finish(facts, number, _End(_phase_of_stop(facts), "no", reason, may_retry=False))
+        return _finish(facts, number, _withdrawn(facts))
     if stop is not None:
         message = "It was stopped after it had begun; how far it came was not reported."
         return _finish(facts, number, _End(_phase_of_stop(facts), "unknown", stop.reason, message))
     return _finish(
         facts, number, _unknown("JobLost", "The action had begun, and its Job is gone without a recorded outcome.")
     )
+
+
+def _open_fence(facts: ActionFacts, number: int, fence: FenceFacts) -> ActionTurn:
+    """The attempt may start; unless it was stopped, or the cluster has refused its Job for the whole timeout."""
+    deadline = _refusal_deadline(facts)
+    if facts.execution.spec.stop is not None or (deadline is not None and facts.now >= deadline):
+        return Turn((VoidFence(fence.resource_version),))
+    return Turn((*_note_cause(facts, facts.trouble), StartJob(number)), look_again_at=deadline)
+
+
+def _refusal_deadline(facts: ActionFacts) -> datetime | None:
+    since = facts.execution.status.next_attempt_at or facts.released_at
+    if facts.trouble is None or since is None:
+        return None
+    return since + timedelta(seconds=from_duration(facts.execution.spec.timeout))
+
+
+def _withdrawn(facts: ActionFacts) -> _End:
+    """The fence was closed before anything began."""
+    stop, trouble = facts.execution.spec.stop, facts.trouble or facts.execution.status.waiting
+    if stop is not None:
+        return _End(_phase_of_stop(facts), "no", stop.reason, stop.message, may_retry=False)
+    if trouble is not None:
+        message = f"It could not be started within its timeout: {trouble.message}"
+        return _End(ActionPhase.TIMED_OUT, "no", trouble.reason, message)
+    return _End(ActionPhase.FAILED, "no", "JobLost", "The Job is gone; the action had not begun.", may_retry=False)
 
 
 def _unfenced_without_job(facts: ActionFacts, number: int) -> ActionTurn:
@@ -161,7 +186,7 @@ def _unfenced_without_job(facts: ActionFacts, number: int) -> ActionTurn:
         return _finish(facts, number, _unknown("JobLost", "The action was started and its Job is gone."))
     if stop is not None:
         return _finish(facts, number, _End(_phase_of_stop(facts), "no", stop.reason, stop.message))
-    return Turn((StartJob(number, suspended=True),))
+    return Turn((*_note_cause(facts, facts.trouble), StartJob(number, suspended=True)))
 
 
 def _with_running_job(facts: ActionFacts, number: int, job: JobFacts) -> ActionTurn:
@@ -174,7 +199,7 @@ def _with_running_job(facts: ActionFacts, number: int, job: JobFacts) -> ActionT
     )
     if facts.now >= deadline:
         return _end_attempt(facts, number, job)
-    return Turn(_note_waiting(facts, job), look_again_at=deadline)
+    return Turn(_note_cause(facts, job.waiting), look_again_at=deadline)
 
 
 def _release(facts: ActionFacts, number: int) -> ActionTurn:
@@ -193,21 +218,21 @@ def _release(facts: ActionFacts, number: int) -> ActionTurn:
     return Turn((WriteActionStatus(started),))
 
 
-def _note_waiting(facts: ActionFacts, job: JobFacts) -> tuple[ActionChange, ...]:
+def _note_cause(facts: ActionFacts, cause: Waiting | None) -> tuple[ActionChange, ...]:
     """A status only when the cause changes: messages of the kubelet change with every back-off."""
     status = facts.execution.status
     before = status.waiting.reason if status.waiting else ""
-    after = job.waiting.reason if job.waiting else ""
+    after = cause.reason if cause else ""
     if before == after:
         return ()
-    waiting = replace(job.waiting, since=facts.now) if job.waiting else None
+    waiting = replace(cause, since=facts.now) if cause else None
     noted = replace(
         status,
         phase=ActionPhase.RUNNING,
         reason=after or "Running",
         message=waiting.message if waiting else "",
         waiting=waiting,
-        started_at=status.started_at or job.started_at or facts.now,
+        started_at=status.started_at or facts.released_at or facts.now,
         observed_generation=facts.execution.metadata.generation,
     )
     return (WriteActionStatus(noted),)

@@ -146,9 +146,13 @@ class ActionFacts:
     execution: ActionExecution
     is_released: bool
     """The workflow's status names this very object as started; a lone execution is always released."""
+    released_at: datetime | None = None
+    """When the start was recorded."""
     recorded_fence: str = ""
     """UID of the fence as recorded at the start."""
     fence: FenceFacts | None = None
     jobs: Mapping[int, JobFacts] = field(default_factory=dict[int, JobFacts])
     """By attempt."""
+    trouble: Waiting | None = None
+    """Why the cluster refused to create the Job at the last try: quota, permissions, an admission policy."""
     limits: Limits = Limits()
