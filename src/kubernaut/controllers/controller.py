@@ -1,0 +1,182 @@
+"""The controller: caches, two loops, recorder, retention, leadership, put together and run to their end.
+
+Order at the start: caches fill while the process waits for the leadership; the loops begin when both are there.
+Order at the end: nothing new is taken from the queues, turns under way finish, Events are flushed, the lease is
+given back.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubernaut.api.action import ActionExecution
+from kubernaut.cluster import Cluster, ElectionTimes, Key, LeaderElection
+from kubernaut.concurrency import Clock, KeyedQueue, Limiter, Supervisor, SystemClock, within
+from kubernaut.controllers.action import ActionLoop
+from kubernaut.controllers.caches import Caches, Decoded, wake_turns
+from kubernaut.controllers.loop import Loop
+from kubernaut.controllers.observe_action import ActionObserver
+from kubernaut.controllers.observe_workflow import WorkflowObserver
+from kubernaut.controllers.recorder import Recorder
+from kubernaut.controllers.retention import Retention, RetentionSettings
+from kubernaut.controllers.workflow import WorkflowLoop, WorkspaceSettings
+from kubernaut.planning.facts import Limits
+from kubernaut.safety import check_cel, evaluate_when
+from kubernaut.telemetry.health import Health
+from kubernaut.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+LEASE_NAME = "kubernaut-controller"
+STUCK_SECONDS = 120.0
+DRAIN_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class LeadershipSettings:
+    """How this process competes with others for the right to write."""
+
+    identity: str
+    """Different for any two processes, also before and after a restart."""
+    namespace: str = "kubernaut-system"
+    times: ElectionTimes = field(default_factory=ElectionTimes)
+
+
+@dataclass(frozen=True)
+class ControllerSettings:
+    """Everything that one controller is told."""
+
+    namespace: str = "kubernaut-workflows"
+    limits: Limits = Limits()
+    qps: float = 20.0
+    """ActionExecutions and Jobs created per second, in the long run."""
+    burst: int = 30
+    workers: int = 8
+    """Turns of one kind at the same time."""
+    workspace: WorkspaceSettings = WorkspaceSettings()
+    retention: RetentionSettings = RetentionSettings()
+    leadership: LeadershipSettings | None = None
+    """None = this is surely the only controller (tests, an embedded cluster of one's own)."""
+
+
+class Controller:
+    """Brings WorkflowExecutions and ActionExecutions of one namespace to their ends."""
+
+    def __init__(self, cluster: Cluster, settings: ControllerSettings, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
+        self.settings = settings
+        self.cluster = cluster
+        self.metrics = Metrics()
+        self.health = Health()
+        self.caches = Caches(cluster, settings.namespace, self.clock)
+        self.recorder = Recorder(cluster, self.clock, self.metrics)
+        self.retention = Retention(cluster, self.caches, self.clock, settings.retention)
+        self.working = asyncio.Event()
+        """Set while the loops run: leader, caches full."""
+        self._election = self._make_election()
+        self._stop = asyncio.Event()
+        self.workflow_loop, self.action_loop = self._make_loops()
+        self.metrics.count_requests(lambda: cluster.counts)
+        self.health.must_be_ready("caches", self._caches_complaint)
+        self.health.must_live("loops", self._loops_complaint)
+
+    async def run(self) -> None:
+        """Works until `stop` is called. Raises LeadershipLost (in an ExceptionGroup) when it has to end."""
+        async with Supervisor() as supervisor:
+            self.caches.start(supervisor)
+            election = self._election
+            if election is not None:
+                supervisor.start("leadership", election.run())
+                await self._wait_for_leadership(election)
+            if not self._stop.is_set():
+                await self._or_stop(self.caches.wait_synced())
+            if not self._stop.is_set():
+                await self._work(supervisor)
+            supervisor.stop()
+
+    def stop(self) -> None:
+        """Asks for an orderly end; `run` returns when it is done."""
+        self._stop.set()
+
+    async def _work(self, supervisor: Supervisor) -> None:
+        unhook = self.cluster.on_write(self._election.guard) if self._election is not None else None
+        wake_turns(self.caches, self.workflow_loop.queue.add, self.action_loop.queue.add)
+        for loop in (self.workflow_loop, self.action_loop):
+            loop.start(supervisor, self.settings.workers)
+        supervisor.start("events", self.recorder.run())
+        supervisor.start("retention", self.retention.run())
+        self.metrics.leading.set(1)
+        self.working.set()
+        log.info("working", extra={"namespace": self.settings.namespace})
+        await self._stop.wait()
+        self.working.clear()
+        for loop in (self.workflow_loop, self.action_loop):
+            loop.queue.shutdown()
+        try:
+            await within(self.clock, DRAIN_SECONDS, self._drain())
+        except TimeoutError:
+            log.warning("turns did not end in time; the next controller takes them up where they stand")
+        self.metrics.leading.set(0)
+        if unhook is not None:
+            unhook()
+
+    async def _drain(self) -> None:
+        for loop in (self.workflow_loop, self.action_loop):
+            await loop.queue.drain()
+        await self.recorder.flush()
+
+    async def _wait_for_leadership(self, election: LeaderElection) -> None:
+        log.info("waiting for the leadership", extra={"identity": election.identity})
+        await self._or_stop(election.elected.wait())
+
+    async def _or_stop(self, waiting: Coroutine[Any, Any, object]) -> None:
+        """Waits for the first of something and the call to stop."""
+        async with asyncio.TaskGroup() as group:
+            wanted = group.create_task(waiting)
+            ended = group.create_task(self._stop.wait())
+            await asyncio.wait({wanted, ended}, return_when=asyncio.FIRST_COMPLETED)
+            wanted.cancel()
+            ended.cancel()
+
+    def _make_election(self) -> LeaderElection | None:
+        given = self.settings.leadership
+        if given is None:
+            return None
+        return LeaderElection(
+            self.cluster, given.namespace, LEASE_NAME, given.identity, times=given.times, clock=self.clock
+        )
+
+    def _make_loops(self) -> tuple[Loop, Loop]:
+        settings, cluster, caches = self.settings, self.cluster, self.caches
+        limiter = Limiter(settings.qps, settings.burst, self.clock)
+        executions = Decoded(caches.executions, ActionExecution)
+        workflows = WorkflowLoop(
+            cluster,
+            caches,
+            WorkflowObserver(cluster, caches, self.clock, settings.limits, executions, evaluate_when, check_cel),
+            limiter,
+            self.recorder,
+            settings.workspace,
+        )
+        observer = ActionObserver(cluster, caches, self.clock, settings.limits, executions)
+        actions = ActionLoop(cluster, caches, observer, limiter, self.recorder)
+        return (
+            Loop("workflow", workflows.turn, KeyedQueue[Key](clock=self.clock), self.clock),
+            Loop("action", actions.turn, KeyedQueue[Key](clock=self.clock), self.clock),
+        )
+
+    def _caches_complaint(self) -> str | None:
+        waiting = [informer.kind.plural for informer in self.caches.all if not informer.synced]
+        failing = [f"{i.kind.plural}: {i.failure}" for i in self.caches.all if i.failure is not None]
+        if failing:
+            return "; ".join(failing)
+        return f"not listed yet: {', '.join(waiting)}" if waiting else None
+
+    def _loops_complaint(self) -> str | None:
+        for loop in (self.workflow_loop, self.action_loop):
+            silent = self.clock.monotonic() - loop.last_turn
+            if self.working.is_set() and len(loop.queue) and silent > STUCK_SECONDS:
+                return f"the {loop.name} loop has work and made no turn for {silent:.0f} s"
+        return None

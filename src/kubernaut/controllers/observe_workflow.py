@@ -1,0 +1,196 @@
+"""Gathers the facts of one WorkflowExecution's turn."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from kubernaut.admission import Door, check, pinned_actions, spec_hash
+from kubernaut.api import names
+from kubernaut.api.action import ActionExecution
+from kubernaut.api.contract import ActionContract
+from kubernaut.api.definition import ActionDefinition
+from kubernaut.api.graph import Graph, graph_of, without
+from kubernaut.api.meta import JSON
+from kubernaut.api.workflow import EngineDecision, Step, WorkflowExecution
+from kubernaut.cluster import Cluster, Json, Key, NotFound, kinds
+from kubernaut.concurrency import Clock
+from kubernaut.controllers.caches import Caches, Decoded
+from kubernaut.planning import steps_to_ask
+from kubernaut.planning.facts import Earlier, ExecutionFacts, Limits, WhenVerdict, WorkflowFacts
+from kubernaut.planning.phases import WORKFLOW_TERMINAL
+from kubernaut.planning.readiness import cel_variables
+
+EvaluateWhen = Callable[[tuple[str, ...], Mapping[str, Any]], WhenVerdict]
+CheckCel = Callable[[str], str | None]
+
+ENGINES = frozenset({"job"})
+
+
+class WorkflowObserver:
+    """Reads from the caches; from the cluster only results that were too large for a status."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        caches: Caches,
+        clock: Clock,
+        limits: Limits,
+        executions: Decoded[ActionExecution],
+        evaluate: EvaluateWhen,
+        check_cel: CheckCel,
+        contracts: Mapping[str, ActionContract] | None = None,
+    ) -> None:
+        self._cluster = cluster
+        self._caches = caches
+        self._clock = clock
+        self._limits = limits
+        self._executions = executions
+        self._workflows = Decoded(caches.workflows, WorkflowExecution)
+        self._definitions = Decoded(caches.definitions, ActionDefinition)
+        self._evaluate = evaluate
+        self._check_cel = check_cel
+        self._contracts = contracts or {}
+        self._graphs: dict[str, tuple[int, str, Graph, Graph]] = {}
+        self._results: dict[str, Mapping[str, JSON]] = {}
+
+    async def observe(self, key: Key, trouble: str = "") -> WorkflowFacts | None:
+        """The facts, or None when the object is gone."""
+        stored = self._caches.workflows.get(key[1], key[0])
+        if stored is None:
+            return None
+        workflow = self._workflows.view(stored)
+        facts = await self._around(workflow, trouble)
+        asked, records = steps_to_ask(facts)
+        if not asked:
+            return facts
+        variables = cel_variables(facts, records)
+        verdicts = {step.name: self._evaluate(step.when, variables) for step in asked}
+        return replace(facts, verdicts=verdicts)
+
+    async def _around(self, workflow: WorkflowExecution, trouble: str) -> WorkflowFacts:
+        digest, main, last = self._shape(workflow)
+        facts = WorkflowFacts(
+            now=self._clock.now(),
+            workflow=workflow,
+            graph=main,
+            finally_graph=last,
+            spec_hash=digest,
+            trouble=trouble,
+            limits=self._limits,
+        )
+        if workflow.status.phase in WORKFLOW_TERMINAL:
+            return facts
+        earlier = await self._earlier(workflow)
+        if not workflow.status.spec_hash:
+            return self._judged(facts, earlier)
+        return replace(
+            facts,
+            executions=await self._executions_of(workflow),
+            workspace=self._workspace(workflow),
+            earlier=earlier,
+        )
+
+    def _judged(self, facts: WorkflowFacts, earlier: Earlier | None) -> WorkflowFacts:
+        """What the door says; only until the workflow is admitted."""
+        workflow = facts.workflow
+        door = Door(
+            catalogue={
+                d.spec.action_type: d for d in map(self._definitions.view, self._caches.definitions.items())
+            },
+            contracts=self._contracts,
+            engines=ENGINES,
+            earlier=earlier.workflow if earlier else None,
+            cel_error=self._check_cel,
+        )
+        faults = tuple(check(workflow, door))
+        actions = {} if faults else pinned_actions(workflow, door)
+        return replace(facts, faults=faults, actions=actions, earlier=earlier, engine=_engine(workflow))
+
+    def _shape(self, workflow: WorkflowExecution) -> tuple[str, Graph, Graph]:
+        """Hash and graphs of the spec, computed once a generation."""
+        meta = workflow.metadata
+        known = self._graphs.get(meta.uid)
+        if known is None or known[0] != meta.generation:
+            steps, last = workflow.spec.steps, workflow.spec.finally_
+            main_names = [step.name for step in steps]
+            graphs = _graph(steps), without(_graph(last), main_names)
+            known = (meta.generation, spec_hash(workflow), *graphs)
+            self._graphs[meta.uid] = known
+        return known[1:]
+
+    def forget(self, uid: str) -> None:
+        """The workflow is gone."""
+        self._graphs.pop(uid, None)
+
+    async def _executions_of(self, workflow: WorkflowExecution) -> dict[str, ExecutionFacts]:
+        found: dict[str, ExecutionFacts] = {}
+        for stored in self._caches.executions.owned_by(workflow.metadata.uid):
+            execution = self._executions.view(stored)
+            found[execution.spec.step] = await self._execution(execution, workflow.metadata.uid)
+        return found
+
+    async def _execution(self, execution: ActionExecution, owner_uid: str) -> ExecutionFacts:
+        meta = execution.metadata
+        fence = self._caches.fences.get(names.fence_name(meta.uid), meta.namespace)
+        return ExecutionFacts(
+            name=meta.name,
+            uid=meta.uid,
+            owner_uid=owner_uid,
+            spec=execution.spec,
+            status=execution.status,
+            fence_uid=fence["metadata"]["uid"] if fence is not None else None,
+            outputs=await self._outputs(execution),
+        )
+
+    async def _outputs(self, execution: ActionExecution) -> Mapping[str, JSON]:
+        """Outputs of the status, or of the ConfigMap beside it where they did not fit."""
+        name, uid = execution.status.results_config_map, execution.metadata.uid
+        if not name:
+            return execution.status.outputs
+        if uid not in self._results:
+            try:
+                stored = await self._cluster.get(kinds.CONFIG_MAPS, name, execution.metadata.namespace)
+            except NotFound:
+                return execution.status.outputs
+            self._results[uid] = _results(stored) if _is_of(stored, uid) else execution.status.outputs
+        return self._results[uid]
+
+    def _workspace(self, workflow: WorkflowExecution) -> Any:
+        meta = workflow.metadata
+        claim = self._caches.claims.get(names.workspace_name(meta.name, meta.uid), meta.namespace)
+        if claim is None or claim["metadata"].get("deletionTimestamp"):
+            return "absent"
+        return "present" if _is_of(claim, meta.uid) else "foreign"
+
+    async def _earlier(self, workflow: WorkflowExecution) -> Earlier | None:
+        again = workflow.spec.retry_of
+        if again is None:
+            return None
+        stored = self._caches.workflows.get(again.name, workflow.metadata.namespace)
+        if stored is None or (again.uid and stored["metadata"]["uid"] != again.uid):
+            return None
+        before = self._workflows.view(stored)
+        executions = await self._executions_of(before)
+        return Earlier(before, {step: execution.outputs for step, execution in executions.items()})
+
+
+def _graph(steps: tuple[Step, ...]) -> Graph:
+    return graph_of(steps)
+
+
+def _engine(workflow: WorkflowExecution) -> EngineDecision:
+    if workflow.spec.engine == "auto":
+        return EngineDecision(name="job", reason="auto: no other engine is switched on")
+    return EngineDecision(name=workflow.spec.engine, reason="spec.engine names it")
+
+
+def _results(stored: Json) -> Mapping[str, JSON]:
+    text = (stored.get("data") or {}).get("outputs.json") or "{}"
+    return msgspec.json.decode(text, type=dict[str, Any])
+
+
+def _is_of(stored: Json, uid: str) -> bool:
+    references: list[Json] = stored["metadata"].get("ownerReferences") or []
+    return any(reference["uid"] == uid for reference in references)

@@ -1,0 +1,142 @@
+"""Kubernetes Events and metrics about what the loops did. Best effort: never fails or delays a turn.
+
+Events are named by object and content, so that a restarted controller does not tell the same twice.
+"""
+
+import hashlib
+import logging
+from collections import deque
+from dataclasses import dataclass
+
+import msgspec
+
+from kubernaut.api.action import ActionExecution, ActionStatus
+from kubernaut.api.meta import ObjectMeta
+from kubernaut.api.workflow import WorkflowExecution, WorkflowStatus
+from kubernaut.cluster import AlreadyExists, Cluster, ClusterError, Json, kinds
+from kubernaut.concurrency import Clock, KeyedQueue
+from kubernaut.planning.events import Note, action_notes, workflow_notes
+from kubernaut.planning.phases import ACTION_TERMINAL, STEP_ENDED, WORKFLOW_TERMINAL
+from kubernaut.telemetry import redact_text
+from kubernaut.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+COMPONENT = "kubernaut-controller"
+_BACKLOG = 1000
+
+
+@dataclass(frozen=True)
+class _Subject:
+    api_version: str
+    kind: str
+    metadata: ObjectMeta
+
+
+class Recorder:
+    """Turns status transitions into Events, written by a task of its own, and into metrics."""
+
+    def __init__(self, cluster: Cluster, clock: Clock, metrics: Metrics) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._metrics = metrics
+        self._backlog: deque[Json] = deque(maxlen=_BACKLOG)
+        self._wake: KeyedQueue[str] = KeyedQueue(clock=clock)
+
+    def workflow_moved(self, workflow: WorkflowExecution, after: WorkflowStatus) -> None:
+        """Call after a status was written."""
+        self._count_workflow(workflow.status, after)
+        self._count_steps(workflow, after)
+        subject = _Subject(workflow.api_version, workflow.kind, workflow.metadata)
+        for note in workflow_notes(workflow.status, after):
+            self._enqueue(subject, note)
+
+    def action_moved(self, execution: ActionExecution, after: ActionStatus) -> None:
+        """Call after a status was written."""
+        self._count_action(execution, after)
+        subject = _Subject(execution.api_version, execution.kind, execution.metadata)
+        for note in action_notes(execution.status, after):
+            self._enqueue(subject, note)
+
+    def action_started(self, execution: ActionExecution, attempt: int) -> None:
+        """Call after the Job of an attempt was created."""
+        self._metrics.jobs_created.labels("created").inc()
+        subject = _Subject(execution.api_version, execution.kind, execution.metadata)
+        self._enqueue(subject, Note("Normal", "JobCreated", f"Attempt {attempt} was given to the cluster."))
+
+    def _count_workflow(self, before: WorkflowStatus, after: WorkflowStatus) -> None:
+        if before.started_at is None and after.started_at is not None:
+            self._metrics.workflows_active.inc()
+            self._metrics.steps_per_workflow.observe(len(after.steps))
+        if after.phase in WORKFLOW_TERMINAL:
+            self._metrics.workflows.labels(str(after.phase)).inc()
+            if after.started_at is not None and after.completed_at is not None:
+                self._metrics.workflows_active.dec()
+                self._metrics.workflow_seconds.observe((after.completed_at - after.started_at).total_seconds())
+
+    def _count_steps(self, workflow: WorkflowExecution, after: WorkflowStatus) -> None:
+        types = {step.name: step.action_type for step in (*workflow.spec.steps, *workflow.spec.finally_)}
+        known = {record.name: record.phase for record in workflow.status.steps}
+        for record in after.steps:
+            if known.get(record.name) == record.phase or record.phase not in STEP_ENDED:
+                continue
+            self._metrics.steps.labels(str(record.phase), types[record.name]).inc()
+            if record.started_at is not None and record.completed_at is not None:
+                seconds = (record.completed_at - record.started_at).total_seconds()
+                self._metrics.step_seconds.labels(types[record.name]).observe(seconds)
+
+    def _count_action(self, execution: ActionExecution, after: ActionStatus) -> None:
+        if after.phase not in ACTION_TERMINAL:
+            return
+        self._metrics.actions.labels(str(after.phase), execution.spec.action_type).inc()
+        if after.started_at is not None and after.completed_at is not None:
+            seconds = (after.completed_at - after.started_at).total_seconds()
+            self._metrics.action_seconds.labels(execution.spec.action_type).observe(seconds)
+
+    async def run(self) -> None:
+        """Writes Events until it is cancelled."""
+        while True:
+            async with self._wake.turn():
+                await self.flush()
+
+    async def flush(self) -> None:
+        """Writes everything that is waiting."""
+        while self._backlog:
+            event = self._backlog.popleft()
+            try:
+                await self._cluster.create(kinds.EVENTS, event, event["metadata"]["namespace"])
+            except AlreadyExists:
+                continue
+            except ClusterError as error:
+                log.info("event was not written", extra={"reason": event["reason"], "error": str(error)})
+
+    def _enqueue(self, subject: _Subject, note: Note) -> None:
+        self._backlog.append(self._event(subject, note))
+        self._wake.add("")
+
+    def _event(self, subject: _Subject, note: Note) -> Json:
+        meta = subject.metadata
+        content = f"{meta.uid}/{note.reason}/{note.message}"
+        suffix = hashlib.sha256(content.encode()).hexdigest()[:16]
+        now = msgspec.to_builtins(self._clock.now().replace(microsecond=0))
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{meta.name[:200]}.{suffix}", "namespace": meta.namespace},
+            "involvedObject": {
+                "apiVersion": subject.api_version,
+                "kind": subject.kind,
+                "namespace": meta.namespace,
+                "name": meta.name,
+                "uid": meta.uid,
+                "resourceVersion": meta.resource_version,
+            },
+            "type": note.type,
+            "reason": note.reason,
+            "message": redact_text(note.message)[:1024],
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }

@@ -1,0 +1,227 @@
+"""The loop of WorkflowExecutions: carries out what `planning.decide_workflow` decided."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from kubernaut.api import names
+from kubernaut.api.action import ActionExecution, ActionSpec
+from kubernaut.api.meta import ObjectMeta, to_wire
+from kubernaut.api.workflow import WorkflowExecution, WorkflowStatus
+from kubernaut.cluster import (
+    AlreadyExists,
+    Cluster,
+    Conflict,
+    Forbidden,
+    Invalid,
+    Json,
+    Key,
+    NotFound,
+    kinds,
+)
+from kubernaut.concurrency import Limiter
+from kubernaut.controllers.caches import Caches
+from kubernaut.controllers.observe_workflow import WorkflowObserver
+from kubernaut.controllers.recorder import Recorder
+from kubernaut.engines.job import compile_fence, compile_workspace
+from kubernaut.planning import decide_workflow
+from kubernaut.planning.facts import WorkflowFacts
+from kubernaut.planning.turns import (
+    AddFinalizer,
+    CreateExecution,
+    CreateFence,
+    CreateWorkspace,
+    DeleteWorkspace,
+    RemoveFinalizer,
+    StopExecution,
+    WorkflowChange,
+    WriteWorkflowStatus,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WorkspaceSettings:
+    """How workspaces are made."""
+
+    size: str = "1Gi"
+    """A Kubernetes quantity."""
+    storage_class: str = ""
+    """Empty = the cluster's default."""
+
+
+class WorkflowLoop:
+    """Turns of WorkflowExecutions."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        caches: Caches,
+        observer: WorkflowObserver,
+        limiter: Limiter,
+        recorder: Recorder,
+        workspace: WorkspaceSettings,
+    ) -> None:
+        self._cluster = cluster
+        self._caches = caches
+        self._observer = observer
+        self._limiter = limiter
+        self._recorder = recorder
+        self._workspace = workspace
+        self._troubles: dict[Key, str] = {}
+        """Why the cluster refused a change at the last try. Lost with the process, found again at the next try."""
+
+    async def turn(self, key: Key) -> datetime | None:
+        """Looks, decides, carries out; answers when to look again."""
+        facts = await self._observer.observe(key, self._troubles.get(key, ""))
+        if facts is None:
+            self._troubles.pop(key, None)
+            return None
+        turn = decide_workflow(facts)
+        for change in turn.changes:
+            try:
+                await self._apply(facts, change)
+            except (Forbidden, Invalid) as error:
+                self._troubles[key] = f"The cluster refused it: {error}"
+                raise
+        if turn.changes:
+            self._troubles.pop(key, None)
+        return turn.look_again_at
+
+    async def _apply(self, facts: WorkflowFacts, change: WorkflowChange) -> None:
+        workflow = facts.workflow
+        match change:
+            case AddFinalizer():
+                await self._set_finalizers(workflow, (*workflow.metadata.finalizers, names.FINALIZER))
+            case RemoveFinalizer():
+                rest = tuple(f for f in workflow.metadata.finalizers if f != names.FINALIZER)
+                await self._set_finalizers(workflow, rest)
+            case CreateWorkspace():
+                await self._create_workspace(workflow, change.name)
+            case DeleteWorkspace():
+                await self._delete_workspace(workflow, change.name)
+            case CreateExecution():
+                await self._create_execution(workflow, change)
+            case CreateFence():
+                await self._create_fence(workflow.metadata.namespace, change.execution)
+            case StopExecution():
+                await self._stop(workflow.metadata.namespace, change)
+            case WriteWorkflowStatus():
+                await self._write_status(workflow, change.status)
+
+    async def _set_finalizers(self, workflow: WorkflowExecution, finalizers: tuple[str, ...]) -> None:
+        meta = workflow.metadata
+        # With the resourceVersion: a merge patch replaces the whole list, also what others added meanwhile.
+        body = {"metadata": {"resourceVersion": meta.resource_version, "finalizers": list(finalizers)}}
+        try:
+            written = await self._cluster.patch(
+                kinds.WORKFLOW_EXECUTIONS, meta.name, meta.namespace, body, "merge"
+            )
+        except NotFound:
+            return
+        if names.FINALIZER in finalizers:
+            self._caches.workflows.note(written)
+        else:
+            self._observer.forget(meta.uid)
+
+    async def _create_workspace(self, workflow: WorkflowExecution, name: str) -> None:
+        body = compile_workspace(workflow, name, self._workspace.size, self._workspace.storage_class)
+        try:
+            written = await self._cluster.create(kinds.PERSISTENT_VOLUME_CLAIMS, body, workflow.metadata.namespace)
+        except AlreadyExists:
+            written = await self._cluster.get(kinds.PERSISTENT_VOLUME_CLAIMS, name, workflow.metadata.namespace)
+        self._caches.claims.note(written)
+
+    async def _delete_workspace(self, workflow: WorkflowExecution, name: str) -> None:
+        claim = self._caches.claims.get(name, workflow.metadata.namespace)
+        try:
+            uid = claim["metadata"]["uid"] if claim else None
+            await self._cluster.delete(kinds.PERSISTENT_VOLUME_CLAIMS, name, workflow.metadata.namespace, uid=uid)
+        except (NotFound, Conflict):
+            log.info("workspace is gone already", extra={"claim": name})
+
+    async def _create_execution(self, workflow: WorkflowExecution, change: CreateExecution) -> None:
+        await self._limiter.take()
+        body = _execution_object(workflow, change)
+        namespace = workflow.metadata.namespace
+        try:
+            written = await self._cluster.create(kinds.ACTION_EXECUTIONS, body, namespace)
+        except AlreadyExists:
+            written = await self._cluster.get(kinds.ACTION_EXECUTIONS, change.name, namespace)
+        # The fence before the note: the turn that sees the execution shall find its fence too.
+        await self._fence(msgspec.convert(written, ActionExecution))
+        self._caches.executions.note(written)
+
+    async def _create_fence(self, namespace: str, name: str) -> None:
+        stored = await self._cluster.get(kinds.ACTION_EXECUTIONS, name, namespace)
+        await self._fence(msgspec.convert(stored, ActionExecution))
+
+    async def _fence(self, execution: ActionExecution) -> None:
+        if not execution.spec.contract.fenced:
+            return
+        body = compile_fence(execution)
+        try:
+            written = await self._cluster.create(kinds.LEASES, body, execution.metadata.namespace)
+        except AlreadyExists:
+            written = await self._cluster.get(kinds.LEASES, body["metadata"]["name"], execution.metadata.namespace)
+        self._caches.fences.note(written)
+
+    async def _stop(self, namespace: str, change: StopExecution) -> None:
+        body = {"metadata": {"uid": change.execution_uid}, "spec": {"stop": to_wire(change.stop)}}
+        try:
+            written = await self._cluster.patch(
+                kinds.ACTION_EXECUTIONS, change.execution, namespace, body, "merge"
+            )
+        except NotFound:
+            return
+        self._caches.executions.note(written)
+
+    async def _write_status(self, workflow: WorkflowExecution, status: WorkflowStatus) -> None:
+        meta = workflow.metadata
+        body = {
+            "apiVersion": workflow.api_version,
+            "kind": workflow.kind,
+            "metadata": {"name": meta.name, "namespace": meta.namespace, "resourceVersion": meta.resource_version},
+            "status": to_wire(status),
+        }
+        written = await self._cluster.replace(kinds.WORKFLOW_EXECUTIONS, body, "status")
+        self._caches.workflows.note(written)
+        self._recorder.workflow_moved(workflow, status)
+
+
+def _execution_object(workflow: WorkflowExecution, change: CreateExecution) -> Json:
+    spec: ActionSpec = change.spec
+    meta = workflow.metadata
+    action_type = names.label_value(spec.action_type.replace("/", "."))
+    body = ActionExecution(metadata=ObjectMeta(name=change.name, namespace=meta.namespace), spec=spec)
+    workflow_label = names.label_value(meta.name)
+    return {
+        "apiVersion": body.api_version,
+        "kind": body.kind,
+        "metadata": {
+            "name": change.name,
+            "namespace": meta.namespace,
+            "labels": {
+                names.LABEL_MANAGED_BY: "kubernaut",
+                names.LABEL_WORKFLOW: workflow_label,
+                names.LABEL_SEED_WORKFLOW: workflow_label,
+                names.LABEL_STEP: names.label_value(change.step),
+                names.LABEL_ACTION_TYPE: action_type,
+                names.LABEL_SEED_ACTION_TYPE: action_type,
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": workflow.api_version,
+                    "kind": workflow.kind,
+                    "name": meta.name,
+                    "uid": meta.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": to_wire(spec),
+    }
