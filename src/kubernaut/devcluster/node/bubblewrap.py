@@ -17,6 +17,7 @@ from kubernaut.devcluster.node.mounts import Mount, Tree, bind_mounts, bind_tree
 from kubernaut.devcluster.node.processes import RunningProcess, start_process
 from kubernaut.devcluster.node.programs import find_program, resolve_in, with_host_python
 from kubernaut.devcluster.node.runtime import ContainerSpec
+from kubernaut.devcluster.objects import Object
 
 _SYSTEM = frozenset({"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"})
 _NETWORK = ("/etc/resolv.conf", "/etc/hosts")
@@ -61,13 +62,16 @@ class Bubblewrap:
         )
         return cls(program) if await trial.wait() == 0 else None
 
+    def start_delay(self, pod: Object) -> float:
+        return 0.0
+
     async def start(self, spec: ContainerSpec, log: ContainerLog) -> RunningProcess:
         """Raises StartRefused."""
         assert spec.image is not None
         root = await asyncio.to_thread(_root_of, spec, spec.image)
         argv = with_host_python(spec.argv) if spec.image.uses_host_python else list(spec.argv)
         roots = [spec.image.rootfs, *([Path("/")] if spec.image.uses_host_python else [])]
-        find_program(argv[0], spec.environment, roots)
+        find_program(argv[0] if argv else "", spec.environment, roots)
         # Variables that steer the dynamic linker are for the container, not for bwrap.
         own = {key: value for key, value in spec.environment.items() if not key.startswith("LD_")}
         linker = [

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
 from kubernaut.devcluster.node.programs import DEFAULT_PATH, expand
-from kubernaut.devcluster.node.quantities import parse_quantity
 from kubernaut.devcluster.objects import Object
+from kubernaut.devcluster.quantities import parse_quantity
 from kubernaut.devcluster.resources import CONFIG_MAPS, SECRETS
 from kubernaut.devcluster.workloads.reading import part, parts
 

@@ -14,6 +14,7 @@ from kubernaut.devcluster.node.logs import ContainerLog
 from kubernaut.devcluster.node.processes import RunningProcess, dying_with_parent, start_process
 from kubernaut.devcluster.node.programs import find_program, with_host_python
 from kubernaut.devcluster.node.runtime import ContainerSpec
+from kubernaut.devcluster.objects import Object
 
 TERMINATION_LOG = "KUBERNAUT_TERMINATION_LOG"
 SERVICEACCOUNT_DIR = "KUBERNAUT_SERVICEACCOUNT_DIR"
@@ -30,6 +31,9 @@ class Plain:
         "and may change them; install bubblewrap to give them a sandbox"
     )
 
+    def start_delay(self, pod: Object) -> float:
+        return 0.0
+
     async def start(self, spec: ContainerSpec, log: ContainerLog) -> RunningProcess:
         """Raises StartRefused."""
         assert spec.image is not None
@@ -38,7 +42,7 @@ class Plain:
             root = spec.folder / "root"
             await asyncio.to_thread(shutil.copytree, spec.image.rootfs, root, symlinks=True)
         places = _Places(spec, root)
-        argv = list(spec.argv)
+        argv = list(spec.argv) or [""]
         if spec.image.uses_host_python:
             argv = with_host_python(argv)
         if not Path(argv[0]).is_absolute() or places.host(argv[0]) != argv[0]:

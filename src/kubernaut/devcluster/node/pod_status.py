@@ -9,8 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from kubernaut.devcluster.node.quantities import parse_quantity
 from kubernaut.devcluster.objects import Object, copied
+from kubernaut.devcluster.quantities import parse_quantity
 from kubernaut.devcluster.workloads import moments
 from kubernaut.devcluster.workloads.reading import part, parts
 
@@ -146,7 +146,7 @@ def _conditions(view: PodView, phase: str, old: Object) -> list[Object]:
     else:
         names = " ".join(unready)
         why = ("ContainersNotReady", f"containers with unready status: [{names}]")
-    ready: tuple[str, str, str] = ("False", *why) if unready or over else ("True", "", "")
+    ready: tuple[str, str, str] = ("False", why[0], why[1]) if unready or over else ("True", "", "")
     waiting = [
         c.name for c in view.containers if c.is_init and not (isinstance(c.state, Ended) and c.state.code == 0)
     ]

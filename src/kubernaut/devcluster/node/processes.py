@@ -49,6 +49,8 @@ class RunningProcess:
             if self._info is not None:
                 os.close(self._info)
                 self._info = None
+            # Also when cancelled: an unreaped child would outlive the event loop.
+            await self._process.wait()
         return 128 - code if code < 0 else code
 
     def signal(self, number: int) -> None:

@@ -36,6 +36,8 @@ def find_program(program: str, environment: Mapping[str, str], roots: Sequence[P
 
     Raises StartRefused, in a container runtime's words, when it is missing or not executable.
     """
+    if not program:
+        raise StartRefused("no command specified")
     if "/" in program:
         candidates = [program]
     else:

@@ -65,6 +65,10 @@ class Runtime(Protocol):
         """What a user must know about its isolation; empty when there is nothing to warn of."""
         ...
 
+    def start_delay(self, pod: Object) -> float:
+        """Seconds that go by before `start`, as a simulation may want them."""
+        ...
+
     async def start(self, spec: ContainerSpec, log: ContainerLog) -> Running:
         """Raises StartRefused."""
         ...

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from kubernaut.devcluster.node.quantities import parse_quantity, requests_of
+from kubernaut.devcluster.node.requests import requests_of
 from kubernaut.devcluster.objects import Object, labels_of
+from kubernaut.devcluster.quantities import parse_quantity
 from kubernaut.devcluster.workloads.reading import items, part, parts
 
 _CORDON = "node.kubernetes.io/unschedulable"

@@ -62,6 +62,9 @@ class Scripted:
     def knows(self, image: str) -> bool:
         return self._find(image) is not None
 
+    def start_delay(self, pod: Object) -> float:
+        return 0.0
+
     async def start(self, spec: ContainerSpec, log: ContainerLog) -> "RunningScript":
         script = self._find(spec.image_name)
         assert script is not None

@@ -12,7 +12,6 @@ exit code. What a pod's annotations may change:
 
 import asyncio
 
-from kubernaut.concurrency import Clock
 from kubernaut.devcluster.node.logs import ContainerLog
 from kubernaut.devcluster.node.runtime import SIGTERM, ContainerSpec
 from kubernaut.devcluster.objects import Object
@@ -25,14 +24,6 @@ DEFAULT_START_SECONDS = 0.2
 def annotation(pod: Object, name: str) -> str:
     """One of our annotations; empty when it is not there."""
     return str(annotations_of(pod).get(f"{PREFIX}{name}", ""))
-
-
-def start_seconds(pod: Object) -> float:
-    """The start delay; a value that is no number counts as the default."""
-    try:
-        return float(annotation(pod, "start-seconds") or DEFAULT_START_SECONDS)
-    except ValueError:
-        return DEFAULT_START_SECONDS
 
 
 def is_never_ready(pod: Object) -> bool:
@@ -49,12 +40,13 @@ class Simulated:
     name = "simulated"
     notice = ""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def start_delay(self, pod: Object) -> float:
+        try:
+            return float(annotation(pod, "start-seconds") or DEFAULT_START_SECONDS)
+        except ValueError:
+            return DEFAULT_START_SECONDS
 
     async def start(self, spec: ContainerSpec, log: ContainerLog) -> "RunningSimulation":
-        """Returns when the container would be up."""
-        await self._clock.sleep(start_seconds(spec.pod))
         log.write(f"This container is simulated: nothing of {spec.image_name} runs here.\n".encode())
         code = annotation(spec.pod, "exit-code")
         return RunningSimulation(int(code) if code.isdigit() else None, log)

@@ -1,29 +1,11 @@
-"""Amounts of resources as Kubernetes writes them. PURE.
-
-Source of the format: k8s.io/apimachinery pkg/api/resource/quantity.go.
-"""
+"""What pods ask of a node. PURE."""
 
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from kubernaut.devcluster.objects import Object
+from kubernaut.devcluster.quantities import parse_quantity
 from kubernaut.devcluster.workloads.reading import part, parts
-
-_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
-_DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-
-
-def parse_quantity(text: str) -> Decimal:
-    """Raises ValueError."""
-    text = str(text)
-    try:
-        if text[-2:] in _BINARY:
-            return Decimal(text[:-2]) * Decimal(1024) ** _BINARY[text[-2:]]
-        if text[-1:] in _DECIMAL:
-            return Decimal(text[:-1]).scaleb(_DECIMAL[text[-1:]])
-        return Decimal(text)
-    except InvalidOperation as error:
-        raise ValueError(f"{text!r} is not a quantity") from error
 
 
 def requests_of(pod: Object) -> dict[str, Decimal]:

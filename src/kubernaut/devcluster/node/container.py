@@ -1,0 +1,295 @@
+"""One container of a pod, from the wish to its last end: prepared, started, waited for, restarted."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from kubernaut.concurrency import wait_for_event
+from kubernaut.devcluster.node.environment import ConfigMissing, environment_of
+from kubernaut.devcluster.node.host import Host
+from kubernaut.devcluster.node.images import Image, PullFailed
+from kubernaut.devcluster.node.logs import ContainerLog
+from kubernaut.devcluster.node.mounts import Mount
+from kubernaut.devcluster.node.pod_status import (
+    MESSAGE_LIMIT,
+    ContainerView,
+    Ended,
+    Started,
+    State,
+    Waiting,
+)
+from kubernaut.devcluster.node.programs import expand
+from kubernaut.devcluster.node.runtime import ContainerSpec, Running, Runtime, StartRefused
+from kubernaut.devcluster.node.simulated import cannot_be_pulled, is_never_ready
+from kubernaut.devcluster.node.users import user_of
+from kubernaut.devcluster.objects import Object
+from kubernaut.devcluster.workloads.reading import items, part
+from kubernaut.oci.errors import ReferenceInvalid
+from kubernaut.oci.media import RunConfig
+from kubernaut.oci.reference import Reference
+
+_CRASH_DELAY = 10.0
+_CRASH_CAP = 300.0
+_CALM_SECONDS = 600.0
+_PULL_DELAY = 10.0
+_CONFIG_DELAY = 5.0
+_START_ERROR = 128
+_FALLBACK_LINES = 80
+_FALLBACK_BYTES = 2048
+
+
+class PodScope(Protocol):
+    """What a container needs of the pod around it."""
+
+    @property
+    def pod(self) -> Object: ...
+    @property
+    def stopping(self) -> asyncio.Event: ...
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set when a ConfigMap, Secret or the like has changed; replaced by a fresh one."""
+        ...
+
+    def pod_ip(self) -> str: ...
+    def show(self) -> None:
+        """Write the pod's status."""
+        ...
+
+    def mounts_of(self, container: Object) -> tuple[Mount, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    runtime: Runtime
+    spec: ContainerSpec
+
+
+class ContainerLife:
+    """Runs one container as its pod's restart policy wants it."""
+
+    def __init__(self, host: Host, scope: PodScope, container: Object, *, is_init: bool = False) -> None:
+        self._host = host
+        self._scope = scope
+        self._container = container
+        self._running: Running | None = None
+        self._crashes = 0
+        self.logs: list[ContainerLog] = []
+        """Of every start, the last one last."""
+        image, name = str(container["image"]), str(container["name"])
+        self.view = ContainerView(name=name, image=image, is_init=is_init)
+
+    def signal(self, number: int) -> None:
+        """To the running container, if there is one."""
+        if self._running is not None:
+            self._running.signal(number)
+
+    @property
+    def is_running(self) -> bool:
+        return self._running is not None
+
+    def end_unseen(self) -> None:
+        """The pod ends and this container never ran, or ran before the node was started."""
+        if not isinstance(self.view.state, Ended):
+            said = "The container could not be located when the pod was terminated"
+            now = self._host.clock.now()
+            self._become(Ended(137, "ContainerStatusUnknown", None, now, said))
+
+    async def run(self) -> None:
+        """Until it has ended for good, or the pod stops."""
+        while not self._scope.stopping.is_set():
+            prepared = await self._prepare()
+            if prepared is None:
+                return
+            ended = await self._run_once(prepared)
+            if self._scope.stopping.is_set() or not self._restarts_after(ended.code):
+                return
+            await self._back_off(ended)
+
+    # -- before the start --------------------------------------------------------------------------
+
+    async def _prepare(self) -> _Prepared | None:
+        """Wait until all that the container refers to is there; None when the pod stops first."""
+        pull_delay = _PULL_DELAY
+        while not self._scope.stopping.is_set():
+            runtime = self._host.runtime_of(self._scope.pod, self._container)
+            try:
+                image = await self._pull(runtime)
+            except PullFailed as error:
+                await self._pull_back_off(str(error), pull_delay)
+                pull_delay = min(pull_delay * 2, _CRASH_CAP)
+                continue
+            assert runtime is not None
+            try:
+                spec = self._spec(image)
+            except ConfigMissing as error:
+                self._wait_for("CreateContainerConfigError", str(error))
+                self._tell("Warning", "Failed", f"Error: {error}")
+                await self._pause(_CONFIG_DELAY)
+                continue
+            if not await self._stopped_within(runtime.start_delay(self._scope.pod)):
+                return _Prepared(runtime, spec)
+        return None
+
+    async def _pull(self, runtime: Runtime | None) -> Image | None:
+        name = self.view.image
+        try:
+            Reference.parse(name)
+        except ReferenceInvalid as error:
+            raise PullFailed(f"InvalidImageName: {error}") from error
+        if runtime is self._host.simulated and cannot_be_pulled(self._scope.pod, name):
+            raise PullFailed(f'failed to resolve reference "{name}": {name}: not found')
+        if runtime is None:
+            raise PullFailed(f'"{name}": not found: no image of this cluster has this name or digest')
+        image = await self._host.images.pull(name) if runtime is self._host.processes else None
+        if self.view.restarts == 0 and isinstance(self.view.state, Waiting):
+            self._tell("Normal", "Pulled", f'Container image "{name}" already present on machine')
+        digest = image.digest if image is not None else name.partition("@")[2]
+        self.view = replace(self.view, image_id=digest)
+        return image
+
+    async def _pull_back_off(self, error: str, delay: float) -> None:
+        if error.startswith("InvalidImageName"):
+            self._wait_for("InvalidImageName", error.partition(": ")[2])
+            self._tell("Warning", "InspectFailed", f"Failed to apply default image tag: {error}")
+            self._tell("Warning", "Failed", "Error: InvalidImageName")
+            await self._pause(delay)
+            return
+        said = f'Failed to pull image "{self.view.image}": {error}'
+        self._wait_for("ErrImagePull", error)
+        self._tell("Warning", "Failed", said)
+        self._tell("Warning", "Failed", "Error: ErrImagePull")
+        # The kubelet shows the error first and the back-off from its next look on.
+        if await self._stopped_within(min(1.0, delay)):
+            return
+        back_off = f'Back-off pulling image "{self.view.image}"'
+        self._wait_for("ImagePullBackOff", f"{back_off}: ErrImagePull: {error}")
+        self._tell("Normal", "BackOff", back_off)
+        self._tell("Warning", "Failed", "Error: ImagePullBackOff")
+        await self._stopped_within(delay)
+
+    def _spec(self, image: Image | None) -> ContainerSpec:
+        """Raises ConfigMissing."""
+        pod, container = self._scope.pod, self._container
+        around = self._host.surroundings(pod, self._scope.pod_ip())
+        config = image.config if image is not None else RunConfig()
+        environment = environment_of(container, image.environment if image else {}, around)
+        start = self._host.pod_folder(pod) / self.view.name / str(len(self.logs))
+        return ContainerSpec(
+            pod=pod,
+            name=self.view.name,
+            image_name=self.view.image,
+            image=image,
+            argv=_command(container, config, environment),
+            environment=environment,
+            working_dir=str(container.get("workingDir") or config.working_dir or "/"),
+            mounts=self._scope.mounts_of(container),
+            folder=start,
+            termination_path=str(container.get("terminationMessagePath") or "/dev/termination-log"),
+            termination_file=start / "termination-log",
+            user=user_of(pod, container, image),
+            read_only_root=bool(part(container, "securityContext").get("readOnlyRootFilesystem")),
+            hostname=str(pod["metadata"]["name"])[:63],
+        )
+
+    # -- from start to end -------------------------------------------------------------------------
+
+    async def _run_once(self, prepared: _Prepared) -> Ended:
+        spec = prepared.spec
+        _make_folder(spec)
+        log = ContainerLog(spec.folder / "log", self._host.clock.now)
+        self.logs.append(log)
+        self.view = replace(self.view, container_id=self._host.new_container_id(prepared.runtime))
+        started_at = self._host.clock.now()
+        try:
+            self._running = await prepared.runtime.start(spec, log)
+        except StartRefused as error:
+            log.close()
+            self._tell("Warning", "Failed", f"Error: failed to create containerd task: {error}")
+            ended = Ended(_START_ERROR, "StartError", None, self._host.clock.now(), str(error))
+            self._become(ended)
+            return ended
+        self._tell("Normal", "Created", f"Created container: {self.view.name}")
+        self._tell("Normal", "Started", f"Started container {self.view.name}")
+        self._become(Started(started_at, ready=not is_never_ready(self._scope.pod)))
+        try:
+            code = await self._running.wait()
+        finally:
+            self._running = None
+            log.close()
+        message = _termination_message(self._container, spec, log, code)
+        reason = "Completed" if code == 0 else "Error"
+        ended = Ended(code, reason, started_at, self._host.clock.now(), message)
+        self._become(ended)
+        return ended
+
+    def _restarts_after(self, code: int) -> bool:
+        policy = self._scope.pod["spec"].get("restartPolicy") or "Always"
+        if self.view.is_init and policy == "Always":
+            policy = "OnFailure"
+        return policy == "Always" or (policy == "OnFailure" and code != 0)
+
+    async def _back_off(self, ended: Ended) -> None:
+        """The first restart comes at once, the next ones after 10, 20 ... 300 seconds."""
+        if ended.started_at and (ended.finished_at - ended.started_at).total_seconds() > _CALM_SECONDS:
+            self._crashes = 0
+        self._crashes += 1
+        if self._crashes > 1:
+            delay = min(_CRASH_CAP, _CRASH_DELAY * 2.0 ** min(self._crashes - 2, 8))
+            meta = self._scope.pod["metadata"]
+            pod = f"{meta['name']}_{meta['namespace']}({meta['uid']})"
+            self.view = replace(self.view, last=ended)
+            said = f"back-off {int(delay)}s restarting failed container={self.view.name} pod={pod}"
+            self._wait_for("CrashLoopBackOff", said)
+            name = self.view.name
+            self._tell("Warning", "BackOff", f"Back-off restarting failed container {name} in pod {pod}")
+            if await self._stopped_within(delay):
+                return
+        self.view = replace(self.view, last=ended, restarts=self.view.restarts + 1)
+
+    # -- small ways --------------------------------------------------------------------------------
+
+    def _wait_for(self, reason: str, message: str) -> None:
+        self._become(Waiting(reason, message))
+
+    def _become(self, state: State) -> None:
+        if state != self.view.state:
+            self.view = replace(self.view, state=state)
+            self._scope.show()
+
+    def _tell(self, type_: str, reason: str, message: str) -> None:
+        self._host.recorder.tell(self._scope.pod, type_, reason, message)
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        return await wait_for_event(self._scope.stopping, self._host.clock, seconds)
+
+    async def _pause(self, seconds: float) -> None:
+        """Until something that was missing may be there; the pod's stop counts as such."""
+        await wait_for_event(self._scope.changed, self._host.clock, seconds)
+
+
+def _command(container: Object, config: RunConfig, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Kubernetes' command is the image's entrypoint, its args the image's cmd."""
+    command, args = items(container, "command"), items(container, "args")
+    entry = [expand(str(text), environment) for text in command] or list(config.entrypoint or ())
+    rest = [expand(str(text), environment) for text in args]
+    if not command and not args:
+        rest = list(config.cmd or ())
+    return (*entry, *rest)
+
+
+def _make_folder(spec: ContainerSpec) -> None:
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    spec.termination_file.write_bytes(b"")
+    spec.termination_file.chmod(0o666)
+
+
+def _termination_message(container: Object, spec: ContainerSpec, log: ContainerLog, code: int) -> str:
+    with contextlib.suppress(OSError), spec.termination_file.open("rb") as file:
+        if content := file.read(MESSAGE_LIMIT):
+            return content.decode(errors="replace")
+    if code != 0 and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+        lines = log.tail(_FALLBACK_BYTES).splitlines(keepends=True)[-_FALLBACK_LINES:]
+        return b"".join(lines).decode(errors="replace")
+    return ""
