@@ -23,6 +23,7 @@ from kubernaut.cluster import (
 from kubernaut.concurrency import Limiter
 from kubernaut.controllers.caches import Caches
 from kubernaut.controllers.observe_action import ActionObserver
+from kubernaut.controllers.parts import parts
 from kubernaut.controllers.recorder import Recorder
 from kubernaut.engines.job import compile_fence, compile_inputs, compile_job
 from kubernaut.planning import decide_action
@@ -126,8 +127,7 @@ class ActionLoop:
             written = await self._cluster.create(kind, body, body["metadata"]["namespace"])
         except AlreadyExists:
             written = await self._cluster.get(kind, body["metadata"]["name"], body["metadata"]["namespace"])
-            owners: list[Json] = written["metadata"].get("ownerReferences") or []
-            if not any(owner["uid"] == owner_uid for owner in owners):
+            if not any(owner["uid"] == owner_uid for owner in parts(written, "metadata", "ownerReferences")):
                 name = f"{kind.kind} {body['metadata']['name']}"
                 raise Invalid(f"{name} exists and belongs to somebody else: delete it or its owner") from None
         self._note(kind, written)

@@ -9,6 +9,7 @@ import msgspec
 from kubernaut.api import names
 from kubernaut.cluster import Cluster, Informer, Json, Key, ResourceKind, kinds
 from kubernaut.concurrency import Clock, Supervisor
+from kubernaut.controllers.parts import parts, text
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -95,7 +96,7 @@ class Caches:
         for event, is_new in ((old, False), (new, True)):
             if event is None:
                 continue
-            uid = (event.get("involvedObject") or {}).get("uid", "")
+            uid = text(event, "involvedObject", "uid")
             if is_new:
                 self._about[uid][key] = event
             elif uid in self._about:
@@ -111,7 +112,7 @@ def wake_turns(caches: Caches, wake_workflow: Callable[[Key], None], wake_action
         wake_workflow(key)
         if new is not None:
             for execution in caches.executions.owned_by(new["metadata"]["uid"]):
-                if not (execution.get("status") or {}).get("completedAt"):
+                if not text(execution, "status", "completedAt"):
                     wake_action(_key_of(execution))
 
     def execution_changed(key: Key, old: Json | None, new: Json | None) -> None:
@@ -139,11 +140,11 @@ def wake_turns(caches: Caches, wake_workflow: Callable[[Key], None], wake_action
             wake_workflow((key[0], name))
 
     def warned(key: Key, _old: Json | None, new: Json | None) -> None:
-        about = (new or {}).get("involvedObject") or {}
-        if about.get("kind") == "Job":
-            part_changed(key, None, caches.jobs.get(about.get("name", ""), key[0]))
-        elif about.get("kind") == "Pod":
-            pod_changed(key, None, caches.pods.get(about.get("name", ""), key[0]))
+        kind, name = text(new, "involvedObject", "kind"), text(new, "involvedObject", "name")
+        if kind == "Job":
+            part_changed(key, None, caches.jobs.get(name, key[0]))
+        elif kind == "Pod":
+            pod_changed(key, None, caches.pods.get(name, key[0]))
 
     caches.workflows.subscribe(workflow_changed)
     caches.executions.subscribe(execution_changed)
@@ -159,7 +160,5 @@ def _key_of(stored: Json) -> Key:
 
 
 def _owners(stored: Json | None, kind: str) -> list[str]:
-    if stored is None:
-        return []
-    references: list[Json] = stored["metadata"].get("ownerReferences") or []
-    return [reference["name"] for reference in references if reference["kind"] == kind]
+    owners = parts(stored, "metadata", "ownerReferences")
+    return [owner["name"] for owner in owners if owner["kind"] == kind]

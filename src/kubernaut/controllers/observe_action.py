@@ -1,9 +1,7 @@
 """Gathers the facts of one ActionExecution's turn."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -12,6 +10,7 @@ from kubernaut.api.action import ActionExecution, Waiting
 from kubernaut.cluster import Cluster, ClusterError, Json, Key, NotFound, kinds
 from kubernaut.concurrency import Clock
 from kubernaut.controllers.caches import Caches, Decoded
+from kubernaut.controllers.parts import parts, text
 from kubernaut.engines.job import needs_log, read_fence, read_job
 from kubernaut.planning.facts import ActionFacts, JobFacts, Limits
 
@@ -97,15 +96,15 @@ class ActionObserver:
         if workflow is None or workflow["metadata"]["uid"] != ref.uid:
             return _Release()
         record = _record_of(workflow, execution.spec.step)
-        if (record.get("execution") or {}).get("uid") != execution.metadata.uid:
+        if text(record, "execution", "uid") != execution.metadata.uid:
             return _Release()
-        started = record.get("startedAt")
-        return _Release(True, record.get("fence") or "", msgspec.convert(started, datetime) if started else None)
+        started = text(record, "startedAt")
+        return _Release(True, text(record, "fence"), msgspec.convert(started, datetime) if started else None)
 
     async def _jobs(self, execution_uid: str) -> dict[int, JobFacts]:
         found: dict[int, JobFacts] = {}
         for job in self._caches.jobs.owned_by(execution_uid):
-            attempt = (job["metadata"].get("labels") or {}).get(names.LABEL_ATTEMPT, "")
+            attempt = text(job, "metadata", "labels", names.LABEL_ATTEMPT)
             if attempt.isdigit():
                 found[int(attempt)] = await self._job(job)
         return found
@@ -131,6 +130,6 @@ class ActionObserver:
         return text[-LOG_BYTES:]
 
 
-def _record_of(workflow: Json, step: str) -> Mapping[str, Any]:
-    records: list[Json] = (workflow.get("status") or {}).get("steps") or []
-    return next((record for record in records if record["name"] == step), {})
+def _record_of(workflow: Json, step: str) -> Json:
+    named = [record for record in parts(workflow, "status", "steps") if record["name"] == step]
+    return named[0] if named else Json()

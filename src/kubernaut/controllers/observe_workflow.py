@@ -17,6 +17,7 @@ from kubernaut.api.workflow import EngineDecision, Step, WorkflowExecution
 from kubernaut.cluster import Cluster, Json, Key, NotFound, kinds
 from kubernaut.concurrency import Clock
 from kubernaut.controllers.caches import Caches, Decoded
+from kubernaut.controllers.parts import parts, text
 from kubernaut.planning import steps_to_ask
 from kubernaut.planning.facts import Earlier, ExecutionFacts, Limits, WhenVerdict, WorkflowFacts
 from kubernaut.planning.phases import WORKFLOW_TERMINAL
@@ -187,10 +188,8 @@ def _engine(workflow: WorkflowExecution) -> EngineDecision:
 
 
 def _results(stored: Json) -> Mapping[str, JSON]:
-    text = (stored.get("data") or {}).get("outputs.json") or "{}"
-    return msgspec.json.decode(text, type=dict[str, Any])
+    return msgspec.json.decode(text(stored, "data", "outputs.json") or "{}", type=dict[str, Any])
 
 
 def _is_of(stored: Json, uid: str) -> bool:
-    references: list[Json] = stored["metadata"].get("ownerReferences") or []
-    return any(reference["uid"] == uid for reference in references)
+    return any(owner["uid"] == uid for owner in parts(stored, "metadata", "ownerReferences"))

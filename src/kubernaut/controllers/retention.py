@@ -16,6 +16,7 @@ from kubernaut.api.workflow import WorkflowPhase
 from kubernaut.cluster import Cluster, ClusterError, Conflict, Json, NotFound, ResourceKind, kinds
 from kubernaut.concurrency import Clock
 from kubernaut.controllers.caches import Caches
+from kubernaut.controllers.parts import part, text
 from kubernaut.planning.phases import ACTION_TERMINAL, WORKFLOW_TERMINAL
 
 log = logging.getLogger(__name__)
@@ -88,19 +89,19 @@ def due(finished: list[_Finished], now: datetime, settings: RetentionSettings) -
 
 def _finished_workflows(stored: list[Json]) -> Iterator[_Finished]:
     for item in stored:
-        phase = (item.get("status") or {}).get("phase", WorkflowPhase.PENDING)
+        phase = text(item, "status", "phase") or WorkflowPhase.PENDING
         if WorkflowPhase(phase) in WORKFLOW_TERMINAL:
             yield from _with_end(item)
 
 
 def _finished_alone(stored: list[Json]) -> Iterator[_Finished]:
     for item in stored:
-        phase = (item.get("status") or {}).get("phase", ActionPhase.PENDING)
-        if not item["spec"].get("workflowRef") and ActionPhase(phase) in ACTION_TERMINAL:
+        phase = text(item, "status", "phase") or ActionPhase.PENDING
+        if not part(item, "spec", "workflowRef") and ActionPhase(phase) in ACTION_TERMINAL:
             yield from _with_end(item)
 
 
 def _with_end(item: Json) -> Iterator[_Finished]:
-    meta, ended = item["metadata"], item["status"].get("completedAt")
+    meta, ended = item["metadata"], text(item, "status", "completedAt")
     if ended and not meta.get("deletionTimestamp"):
         yield _Finished(meta["name"], meta.get("namespace") or "", meta["uid"], msgspec.convert(ended, datetime))
