@@ -29,14 +29,6 @@ _SHAPES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         ),
         REDACTED,
     ),
-    # JWTs, whole or cut: `eyJ` is base64 for the beginning of a JSON object.
-    (
-        re.compile(
-            r"(?:(?<![A-Za-z0-9_-])|(?<=%20)|(?<=%3[Dd]))eyJ[A-Za-z0-9_-]{7,}+"
-            r"(?:\.[A-Za-z0-9_-]*+){0,4}"
-        ),
-        REDACTED,
-    ),
     # AWS key ids; tokens of GitHub, GitLab, Slack and Google, which say what they are.
     (re.compile(r"\b(?:AKIA|ASIA|AIDA|AROA|AGPA|ANPA)[A-Z0-9]{16}(?![A-Z0-9])"), REDACTED),
     (re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-)[A-Za-z0-9_-]{16,}+"), REDACTED),
@@ -55,6 +47,9 @@ _SHAPES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         re.compile(r"((?:secret|token|key)[\"'\s:=]{1,8}+)[A-Za-z0-9+/_-]{32,}+={0,2}", re.I),
         rf"\1{REDACTED}",
     ),
+    # JWTs, whole or cut, whatever stands in front: `eyJ` is base64 for the beginning of a JSON
+    # object, and no Kubernetes name has capitals.
+    (re.compile(r"eyJ[A-Za-z0-9_-]{7,}+(?:\.[A-Za-z0-9_-]*+){0,4}"), REDACTED),
 ]
 
 # -- by the name in front of it -------------------------------------------------------------------
@@ -200,7 +195,8 @@ def _redacted(value: Any, text: Callable[[str], str]) -> Any:
 def _redacted_mapping(value: Mapping[str, Any], text: Callable[[str], str]) -> dict[str, Any]:
     secret = value.get("kind") == "Secret"
     named = value.get("name")
-    pair = isinstance(named, str) and is_sensitive_name(named)
+    # Its name may itself hold a secret, without which it reads differently.
+    pair = isinstance(named, str) and (is_sensitive_name(named) or is_sensitive_name(text(named)))
     result: dict[str, Any] = {}
     for key, inner in value.items():
         hidden = (
