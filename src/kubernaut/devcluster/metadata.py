@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from .errors import Fault
-from .objects import Object, is_deleting
+from .objects import Object, is_deleting, to_json
 from .resources import Resource
 
 _SAFE_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
@@ -130,15 +130,12 @@ def label_faults(labels: Object, path: str) -> Iterator[Fault]:
 
 
 def quoted(value: object) -> str:
-    """As Go's %#v prints the values that faults are about."""
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    """As the API server prints the values that faults are about."""
     if value is None:
         return "null"
-    return str(value)
+    if isinstance(value, str) and value.isprintable() and '"' not in value and "\\" not in value:
+        return f'"{value}"'
+    return to_json(value).decode()
 
 
 def invalid(path: str, value: object, words: str) -> Fault:
@@ -160,6 +157,19 @@ def unsupported(path: str, value: object, allowed: tuple[str, ...]) -> Fault:
         "FieldValueNotSupported",
         f"Unsupported value: {quoted(value)}: supported values: {names}",
     )
+
+
+def duplicate(path: str, value: object) -> Fault:
+    return Fault(path, "FieldValueDuplicate", f"Duplicate value: {quoted(value)}")
+
+
+def not_found(path: str, value: object) -> Fault:
+    return Fault(path, "FieldValueNotFound", f"Not found: {quoted(value)}")
+
+
+def too_long(path: str, limit: int) -> Fault:
+    """`limit` in bytes."""
+    return Fault(path, "FieldValueTooLong", f"Too long: may not be more than {limit} bytes")
 
 
 def immutable(path: str, value: object) -> Fault:
@@ -209,11 +219,7 @@ def _annotation_faults(annotations: Object) -> Iterator[Fault]:
             yield invalid("metadata.annotations", key, words)
         size += len(key.encode()) + len(value.encode())
     if size > _ANNOTATIONS_LIMIT:
-        yield Fault(
-            "metadata.annotations",
-            "FieldValueTooLong",
-            f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes",
-        )
+        yield too_long("metadata.annotations", _ANNOTATIONS_LIMIT)
 
 
 def _owner_faults(owners: list[Object]) -> Iterator[Fault]:

@@ -122,6 +122,8 @@ class Column:
     description: str = ""
     priority: int = 0
     format: str = ""
+    json_path: str = ""
+    """Of custom resources; builtin kinds compute their cells."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,6 +167,8 @@ class Resource:
     """Edit an object of this version into the stored one; None changes apiVersion only."""
     convert_out: Callable[[Object], Object] | None = None
     is_custom: bool = False
+    definition: Object | None = None
+    """The CustomResourceDefinition behind it."""
 
     def __post_init__(self) -> None:
         self.singular = self.singular or self.kind.lower()

@@ -32,7 +32,7 @@ class Node:
     default: Any = MISSING
     has_defaults: bool = True
     """False when nothing below has a default, so that the walk may stop here."""
-    required: tuple[str, ...] = ()
+    required: list[str] = field(default_factory=list[str])
     enum: tuple[str, ...] = ()
     list_type: Literal["atomic", "set", "map"] = "atomic"
     list_keys: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""The builtin kinds: their defaults, their validation, what may not change."""
