@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from .worlds import NOW, meta, owned_by, pod, text
-
 from kubernaut.devcluster.workloads.changes import Create, Delete, Merge, SetStatus, Tell, Turn
 from kubernaut.devcluster.workloads.job import JobFacts, decide_job, seconds_until_removal
+
+from .worlds import NOW, meta, owned_by, pod, text
 
 UID = "job-uid"
 
@@ -44,9 +44,7 @@ def conditions_of(turn: Turn) -> list[tuple[str, str]]:
 
 
 def untracked(turn: Turn) -> bool:
-    return any(
-        isinstance(c, Merge) and c.patch == {"metadata": {"finalizers": None}} for c in turn.changes
-    )
+    return any(isinstance(c, Merge) and c.patch == {"metadata": {"finalizers": None}} for c in turn.changes)
 
 
 def test_a_new_job_gets_one_tracked_and_labelled_pod() -> None:
@@ -115,21 +113,15 @@ def test_past_the_deadline_pods_are_deleted_and_failed_waits_for_their_end() -> 
 
 def test_an_exit_code_can_fail_the_job_at_once_and_says_which_rule() -> None:
     rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [64, 65]}}
-    turn = decide(
-        job(backoffLimit=6, podFailurePolicy={"rules": [rule]}), mine(phase="Failed", exit_code=65)
-    )
+    turn = decide(job(backoffLimit=6, podFailurePolicy={"rules": [rule]}), mine(phase="Failed", exit_code=65))
     assert conditions_of(turn)[-1] == ("Failed", "PodFailurePolicy")
     said = status_of(turn)["conditions"][-1]["message"]
-    assert said == (
-        "Container main for pod ns/p failed with exit code 65 matching FailJob rule at index 0"
-    )
+    assert said == ("Container main for pod ns/p failed with exit code 65 matching FailJob rule at index 0")
 
 
 def test_not_in_never_matches_success() -> None:
     rule = {"action": "FailJob", "onExitCodes": {"operator": "NotIn", "values": [5]}}
-    turn = decide(
-        job(backoffLimit=6, podFailurePolicy={"rules": [rule]}), mine(phase="Failed", exit_code=0)
-    )
+    turn = decide(job(backoffLimit=6, podFailurePolicy={"rules": [rule]}), mine(phase="Failed", exit_code=0))
     assert conditions_of(turn) == []
 
 

@@ -10,7 +10,7 @@ from kubernaut.devcluster.node.scheduling import Seat, place
 from kubernaut.devcluster.objects import Object, copied, namespace_of, uid_of
 from kubernaut.devcluster.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PODS
 from kubernaut.devcluster.store import Change, Store, Write
-from kubernaut.devcluster.workloads.pods import condition, is_finished
+from kubernaut.devcluster.workloads.pods import condition, condition_of, is_finished
 from kubernaut.devcluster.workloads.reading import parts
 from kubernaut.devcluster.workloads.recorder import Recorder
 from kubernaut.devcluster.workloads.volumes import claims_of
@@ -131,8 +131,8 @@ class Scheduler:
         def refused(obj: Object) -> None:
             obj["status"] = {**obj["status"], "phase": "Pending", "conditions": [*old, new]}
 
-        was = next((c for c in parts(pod, "status", "conditions") if c["type"] == "PodScheduled"), {})
-        if was.get("message") != reason:
+        was = condition_of(pod, "PodScheduled")
+        if was is None or was.get("message") != reason:
             self._store.edit_status(PODS, name, namespace, refused)
         self._recorder.tell(pod, "Warning", "FailedScheduling", reason)
 
