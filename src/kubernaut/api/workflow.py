@@ -175,7 +175,15 @@ class WorkflowSpec(Frozen, frozen=True, kw_only=True):
     remediation_request_ref: ObjectReference | None = None
     requires_approval: bool = False
     engine: Literal["auto", "job", "tekton"] = "auto"
-    parallelism: Annotated[int, Meta(ge=1, le=50)] = 5
+    parallelism: (
+        Annotated[
+            int,
+            Meta(
+                ge=1, le=50, description="Steps at the same time. Without it the controller's setting counts (5)."
+            ),
+        ]
+        | None
+    ) = None
     timeout: DurationText = "1h"
     rollback_strategy: Literal["automatic", "manual", "none"] = "manual"
     parameters: Annotated[

@@ -4,6 +4,7 @@ Belongs here: gathering facts, carrying out changes, and what wakes whom. Does n
 (`planning`), what a Job looks like (`engines`), how requests are sent (`cluster`).
 """
 
-from kubernaut.controllers.controller import Controller
+from kubernaut.controllers.controller import Controller, ControllerSettings, LeadershipSettings
+from kubernaut.controllers.serve import serve
 
-__all__ = ["Controller"]
+__all__ = ["Controller", "ControllerSettings", "LeadershipSettings", "serve"]

@@ -16,6 +16,8 @@ from kubernaut.api.workflow import EngineDecision, Executed, PinnedAction, Workf
 class Limits:
     """The settings that decisions depend on."""
 
+    default_parallel: int = 5
+    """Steps at the same time where the workflow does not say."""
     max_parallel: int = 50
     """Upper bound over every workflow's own `parallelism`."""
     complexity_threshold: int = 10

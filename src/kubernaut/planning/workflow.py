@@ -115,7 +115,8 @@ def _advance(draft: _Draft, steps: Mapping[str, Step], graph: Graph, is_closing:
 
 def _start(draft: _Draft, steps: Mapping[str, Step], ready: list[str]) -> None:
     facts = draft.facts
-    limit = min(facts.workflow.spec.parallelism, facts.limits.max_parallel)
+    wanted = facts.workflow.spec.parallelism or facts.limits.default_parallel
+    limit = min(wanted, facts.limits.max_parallel)
     running = sum(1 for record in draft.records.values() if record.phase == StepPhase.RUNNING)
     for name in ready:
         if running >= limit:
