@@ -1,0 +1,1 @@
+"""One module a command; each hands out `command`. Loaded only when called (`cli.app`)."""

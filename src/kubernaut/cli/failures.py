@@ -1,0 +1,63 @@
+"""How a command fails: one line that says what is wrong, one that says how to mend it, an exit code."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from kubernaut.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from kubernaut.cluster.errors import ClusterError
+
+
+class CommandFailed(Exception):
+    """Ends a command. `mend` is what the user can do about it, best a command to type."""
+
+    def __init__(self, message: str, *, mend: str = "", code: Exit = Exit.FAILED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.mend = mend
+        self.code = code
+
+
+def failure_from(error: BaseException) -> CommandFailed | None:
+    """The failure that a foreign exception stands for; None for one that nobody foresaw (a bug)."""
+    if isinstance(error, CommandFailed):
+        return error
+    # Only a command that spoke to a cluster has loaded that room; nobody else pays for it here.
+    if "kubernaut.cluster.errors" in sys.modules:
+        from kubernaut.cluster.errors import ClusterError
+
+        if isinstance(error, ClusterError):
+            return _from_cluster(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return CommandFailed(f"{error.filename}: {error.strerror}")
+    return None
+
+
+def only_error(error: BaseException) -> BaseException:
+    """The one error inside an exception group of one, which is what a task group raises."""
+    inside = cast("Sequence[BaseException]", getattr(error, "exceptions", ()))
+    return only_error(inside[0]) if len(inside) == 1 else error
+
+
+def _from_cluster(error: "ClusterError") -> CommandFailed:
+    from kubernaut.cluster import errors
+
+    match error:
+        case errors.CannotConnect():
+            return CommandFailed(error.message, code=Exit.UNREACHABLE)
+        case errors.Unreachable():
+            mend = "Is it running? A cluster of your own: kubernaut dev up. Look further with: kubernaut doctor"
+            return CommandFailed(error.message, mend=mend, code=Exit.UNREACHABLE)
+        case errors.Unauthorized():
+            mend = "Log in again, or name other credentials with --kubeconfig or --context."
+            return CommandFailed(error.message, mend=mend, code=Exit.UNREACHABLE)
+        case errors.Forbidden():
+            mend = "Ask for the permission, or use other credentials with --context."
+            return CommandFailed(error.message, mend=mend, code=Exit.UNREACHABLE)
+        case errors.Invalid():
+            details = "; ".join(f"{cause.field}: {cause.message}" for cause in error.causes)
+            return CommandFailed(details or error.message, code=Exit.REFUSED)
+        case _:
+            return CommandFailed(error.message)

@@ -1,0 +1,90 @@
+"""Options that commands share, spelled as kubectl spells them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kubernaut.cli.terminal import Terminal
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXECUTION_NAMESPACE = "kubernaut-workflows"
+"""Where executions live unless somebody says otherwise; `deploy/` makes it."""
+SYSTEM_NAMESPACE = "kubernaut-system"
+"""Where the controller lives."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which cluster, and which namespace of it."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str | None = None
+
+    @property
+    def namespace_or_default(self) -> str:
+        return self.namespace or EXECUTION_NAMESPACE
+
+
+def verbose(function: F) -> F:
+    """`-v`: sets the terminal's, wherever on the line it stands."""
+
+    def note(context: click.Context, _: click.Parameter, value: bool) -> None:
+        terminal = context.find_object(Terminal)
+        if value and terminal is not None:
+            terminal.verbose = True
+
+    return click.option(
+        "-v", "--verbose", is_flag=True, expose_value=False, callback=note, help="Tell more; errors in full."
+    )(function)
+
+
+def cluster_options(function: F) -> F:
+    """`--kubeconfig`, `--context` and `-v`; a command gets `kubeconfig` and `context`."""
+    function = verbose(function)
+    function = click.option("--context", help="Context of the kubeconfig to use.")(function)
+    return click.option(
+        "--kubeconfig",
+        type=click.Path(path_type=Path),
+        help="Kubeconfig file. Default: $KUBECONFIG, the pod's own account, ~/.kube/config.",
+    )(function)
+
+
+def namespace_option(function: F) -> F:
+    """`-n`; a command gets `namespace`, None when not said."""
+    return click.option("-n", "--namespace", help=f"Namespace of the executions. Default: {EXECUTION_NAMESPACE}.")(
+        function
+    )
+
+
+def output_option(*formats: str) -> Callable[[F], F]:
+    """`-o`; a command gets `output`. The first format is the default."""
+
+    def decorate(function: F) -> F:
+        return click.option(
+            "-o",
+            "--output",
+            type=click.Choice(formats),
+            default=formats[0],
+            show_default=True,
+            help="How to print.",
+        )(function)
+
+    return decorate
+
+
+def files_option(function: F) -> F:
+    """`-f`, repeatable; a command gets `files`."""
+    return click.option(
+        "-f",
+        "--file",
+        "files",
+        multiple=True,
+        required=True,
+        metavar="FILE",
+        help="YAML or JSON file, folder of such, or - for standard input. Repeatable.",
+    )(function)
