@@ -279,9 +279,11 @@ class Cluster:
         field_selector: str = "",
         resource_version: str = "",
         timeout_seconds: int = 290,
+        opened: Callable[[], None] | None = None,
     ) -> AsyncGenerator[Event, None]:
         """What happens after this resourceVersion, until the server ends the watch in good order.
 
+        `opened` is called once the server has agreed, which may be long before the first event.
         Raises Gone when the resourceVersion is too old: list again. Whoever leaves the loop early
         closes the generator (`contextlib.aclosing`). `Informer` does all of that.
         """
@@ -295,6 +297,8 @@ class Cluster:
         )
         # A server that forgets its own time limit is a dead connection.
         async with self._sender.stream(request, silence=timeout_seconds + 30.0) as answer:
+            if opened is not None:
+                opened()
             async for line in _lines(answer.content.iter_any()):
                 frame = _object(line, request)
                 if frame["type"] == "ERROR":

@@ -121,9 +121,10 @@ class LeaderElection:
 
     async def _keep(self) -> None:
         while True:
-            await self._clock.sleep(self._times.retry)
             left = self._held_until - self._clock.monotonic()
+            await self._clock.sleep(min(self._times.retry, left))
             asked_at = self._clock.monotonic()
+            left = self._held_until - asked_at
             try:
                 renewed = left > 0 and await within(self._clock, left, self._renew())
             except TimeoutError:

@@ -171,13 +171,16 @@ class Informer:
             field_selector=self.field_selector,
             resource_version=self._resource_version,
             timeout_seconds=max(1, int(min(_WATCH_SECONDS, self._relist_seconds))),
+            opened=self._all_is_well,
         )
         async with aclosing(watch) as events:
             async for event in events:
                 heard = True
                 self._take(event)
-        self.failure = None
         return heard
+
+    def _all_is_well(self) -> None:
+        self.failure = None
 
     async def _list(self) -> None:
         found = await self.cluster.list(
@@ -197,7 +200,6 @@ class Informer:
             if key not in listed and _version(stored) <= snapshot:
                 self._drop(key, stored)
         self._resource_version = found.resource_version
-        self.failure = None
         self._synced.set()
 
     def _take(self, event: Event) -> None:
