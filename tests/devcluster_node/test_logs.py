@@ -41,13 +41,14 @@ async def test_since_leaves_older_lines_out(tmp_path: Path) -> None:
 
 
 async def test_follow_goes_on_until_the_container_ends(tmp_path: Path) -> None:
-    log = ContainerLog(tmp_path / "log", VirtualClock().now)
+    clock = VirtualClock()
+    log = ContainerLog(tmp_path / "log", clock.now)
     log.write(b"first\n")
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(read(log, follow=True))
-        await asyncio.sleep(0)
+        await clock.sleep(0)
         log.write(b"second\nthird")
-        await asyncio.sleep(0)
+        await clock.sleep(0)
         log.close()
     assert reading.result() == b"first\nsecond\nthird\n"
 

@@ -1,6 +1,5 @@
 """Action images run as real processes: in a sandbox where there is one, plainly where there is none."""
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator
@@ -201,12 +200,7 @@ async def test_volumes_are_seen_where_they_are_mounted(world: World, tmp_path: P
     bound = world.get(PERSISTENT_VOLUME_CLAIMS, "workspace")
     assert bound["status"]["phase"] == "Bound"
     world.store.delete(PERSISTENT_VOLUME_CLAIMS, "workspace", NAMESPACE)
-    await asyncio.to_thread(_until_empty, tmp_path / "volumes")
-
-
-def _until_empty(folder: Path) -> None:
-    while any(folder.iterdir()):
-        pass
+    await world.until_true(lambda: not any((tmp_path / "volumes").iterdir()))
 
 
 HANDLES_TERM = (
@@ -258,7 +252,7 @@ async def test_a_forced_deletion_kills_what_runs(world: World, tmp_path: Path) -
     assert _processes_of(tmp_path)
     world.store.delete(PODS, "action", NAMESPACE, grace=0)
     assert world.store.find(PODS, "action", NAMESPACE) is None
-    await until_nobody_runs(tmp_path)
+    await world.until_true(lambda: not _processes_of(tmp_path))
 
 
 async def test_the_deadline_kills_and_says_so(world: World, tmp_path: Path) -> None:
@@ -279,17 +273,11 @@ async def test_nothing_is_left_when_the_node_stops(world: World, tmp_path: Path)
     await until_up(world, "action")
     assert len(_processes_of(tmp_path)) >= 2
     await world.node.stop()
-    await until_nobody_runs(tmp_path)
-
-
-async def until_nobody_runs(folder: Path) -> None:
-    """No process of this machine has the test's folder in its command line or working directory."""
-    async with asyncio.timeout(5):
-        while _processes_of(folder):
-            await asyncio.sleep(0.02)
+    await world.until_true(lambda: not _processes_of(tmp_path))
 
 
 def _processes_of(folder: Path) -> list[int]:
+    """Processes of this machine with the folder in their command line or as working directory."""
     found: list[int] = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -342,9 +330,7 @@ async def test_files_of_a_pod_go_with_it_and_logs_stay_until_then(world: World, 
     assert folder.is_dir()
     assert "kept" in await world.log("action")
     world.store.delete(PODS, "action", NAMESPACE)
-    async with asyncio.timeout(5):
-        while folder.exists():
-            await asyncio.sleep(0.01)
+    await world.until_true(lambda: not folder.exists())
 
 
 async def test_a_second_start_keeps_the_first_log(world: World, tmp_path: Path) -> None:

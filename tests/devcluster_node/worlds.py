@@ -1,6 +1,5 @@
 """A store with the workload controllers and a node, and ways to wait for what happens in it."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -74,6 +73,11 @@ class World:
         chunks = self.node.logs(NAMESPACE, name, "", LogQuery(**query))
         return b"".join([chunk async for chunk in chunks]).decode()
 
+    async def until_true(self, holds: Callable[[], Any]) -> None:
+        """For what no watch tells of: processes, folders. Looks every few milliseconds."""
+        while not holds():
+            await self.clock.sleep(0.01)
+
     def pods(self) -> list[Object]:
         return self.store.list(PODS, NAMESPACE).items
 
@@ -124,4 +128,4 @@ async def make_world(
         finally:
             await node.stop()
             supervisor.stop()
-            await asyncio.sleep(0)
+            await used.sleep(0)
