@@ -88,3 +88,26 @@ def files_option(function: F) -> F:
         metavar="FILE",
         help="YAML or JSON file, folder of such, or - for standard input. Repeatable.",
     )(function)
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, from `90`, `90s`, `5m` or `1h30m`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from kubernaut.api.duration import from_duration
+
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            return float(value) if value.isdecimal() else from_duration(value)
+        except ValueError:
+            self.fail(f"{value!r} is no duration; write for example 90s, 5m or 1h30m", param, ctx)
+
+
+def timeout_option(function: F) -> F:
+    """`--timeout`; a command gets `timeout`, seconds or None."""
+    return click.option(
+        "--timeout", type=Duration(), help="Stop waiting after this long (5m, 90s); the execution itself goes on."
+    )(function)

@@ -1,0 +1,148 @@
+"""`kubernaut describe`."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from kubernaut.cli.options import Where, cluster_options, namespace_option
+from kubernaut.cli.output import Json, age, colour_of, format_table, part, parts, print_data, took
+from kubernaut.cli.terminal import Terminal, current_terminal
+
+
+@click.command("describe")
+@click.argument("target", metavar="NAME")
+@namespace_option
+@cluster_options
+def command(target: str, namespace: str | None, kubeconfig: Path | None, context: str | None) -> None:
+    """Tell everything about one execution.
+
+    NAME is a WorkflowExecution's, ae/NAME, or ad/NAME of the catalogue.
+    """
+    from kubernaut.cli.session import speak
+
+    speak(_describe(current_terminal(), Where(kubeconfig, context, namespace), target))
+
+
+async def _describe(terminal: Terminal, where: Where, target: str) -> None:
+    from kubernaut.cli.session import connected, fetch, kinds, parse_target
+    from kubernaut.concurrency import SystemClock
+
+    kind, name = parse_target(target)
+    async with connected(where, terminal) as cluster:
+        found = await fetch(cluster, kind, name, where.namespace_or_default)
+        if kind is kinds.ACTION_DEFINITIONS:
+            print_data(terminal, {"metadata": {"name": name}, "spec": found["spec"]}, "yaml")
+            return
+        events = await cluster.list(
+            kinds.EVENTS,
+            where.namespace_or_default,
+            field_selector=f"involvedObject.kind={kind.kind},involvedObject.name={name}",
+        )
+    now = SystemClock().now()
+    for line in description(terminal, found, now):
+        terminal.say(line)
+    # The server may select by fewer fields than asked for (an embedded cluster may not know these).
+    ours = [
+        event for event in events.items if part(event, "involvedObject").get("uid") == found["metadata"]["uid"]
+    ]
+    for line in _events(terminal, ours, now):
+        terminal.say(line)
+
+
+def description(terminal: Terminal, found: Json, now: datetime) -> Iterator[str]:
+    """The lines about an execution itself."""
+    spec, status, metadata = part(found, "spec"), part(found, "status"), part(found, "metadata")
+    phase = str(status.get("phase") or "Pending")
+    requester = part(spec, "requester").get("username")
+    target = part(spec, "targetResource")
+    yield f"{found['kind']} {metadata.get('namespace', '')}/{metadata['name']}"
+    facts = {
+        "Phase": terminal.paint(phase, colour_of(phase)),
+        "Reason": status.get("reason") if status.get("reason") != phase else "",
+        "Message": status.get("message"),
+        "Asked for": spec.get("reason"),
+        "Asked by": requester,
+        "Action": spec.get("actionType"),
+        "Image": spec.get("image"),
+        "Executed": status.get("executed"),
+        "Target": "/".join(str(target[key]) for key in ("kind", "namespace", "name") if target.get(key)),
+        "Engine": part(status, "engine").get("name"),
+        "Created": f"{age(metadata.get('creationTimestamp'), now)} ago",
+        "Took": took(status.get("startedAt"), status.get("completedAt")),
+        "Workflow": part(spec, "workflowRef").get("name"),
+    }
+    for title, value in facts.items():
+        if value:
+            yield f"  {title + ':':<11} {value}"
+    yield from _steps(terminal, status)
+    yield from _attempts(terminal, status)
+    yield from _values("Outputs", part(status, "outputs"))
+    yield from _values("Rollback", part(status, "rollback"))
+    for request in parts(spec, "requests"):
+        who = part(request, "requester").get("username") or "somebody"
+        yield f"  Request:    {request['type']} by {who} {request.get('reason', '')}".rstrip()
+    if status.get("logTail"):
+        yield "Log, the end of it:"
+        yield from (f"  {line}" for line in str(status["logTail"]).splitlines())
+
+
+def _steps(terminal: Terminal, status: Json) -> Iterator[str]:
+    steps = parts(status, "steps")
+    if not steps:
+        return
+    rows = [
+        [
+            str(step["name"]),
+            str(step.get("phase") or "Pending"),
+            str(step.get("attempts") or ""),
+            took(step.get("startedAt"), step.get("completedAt")),
+            str(part(step, "execution").get("name") or ""),
+            " ".join(filter(None, (str(step.get("reason") or ""), str(step.get("message") or "")))),
+        ]
+        for step in steps
+    ]
+    yield ""
+    yield format_table(terminal, ["Step", "Phase", "Attempts", "Took", "ActionExecution", "Why"], rows)
+
+
+def _attempts(terminal: Terminal, status: Json) -> Iterator[str]:
+    rows = [
+        [
+            str(attempt["number"]),
+            str(attempt.get("job") or ""),
+            str(attempt.get("executed") or ""),
+            str("" if attempt.get("exitCode") is None else attempt["exitCode"]),
+            took(attempt.get("startedAt"), attempt.get("completedAt")),
+            " ".join(filter(None, (str(attempt.get("reason") or ""), str(attempt.get("message") or "")))),
+        ]
+        for attempt in parts(status, "attempts")
+    ]
+    if rows:
+        yield ""
+        yield format_table(terminal, ["Attempt", "Job", "Executed", "Exit", "Took", "Why"], rows)
+
+
+def _values(title: str, values: Json) -> Iterator[str]:
+    from kubernaut.cli.following import shown
+
+    if values:
+        yield f"{title}:"
+        yield from (f"  {key}: {shown(value)}" for key, value in values.items())
+
+
+def _events(terminal: Terminal, events: list[Json], now: datetime) -> Iterator[str]:
+    events = sorted(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+    rows = [
+        [
+            age(event.get("lastTimestamp") or event.get("eventTime"), now),
+            str(event.get("type") or ""),
+            str(event.get("reason") or ""),
+            str(event.get("message") or ""),
+        ]
+        for event in events
+    ]
+    if rows:
+        yield ""
+        yield format_table(terminal, ["Age", "Event", "Reason", "Message"], rows)
