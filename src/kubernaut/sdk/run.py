@@ -1,0 +1,143 @@
+"""One pass of one run of an action, as its author's function gets it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kubernaut.cluster import NotFound
+from kubernaut.concurrency import Clock
+from kubernaut.sdk.errors import Failed
+from kubernaut.sdk.handle import ClusterHandle
+from kubernaut.sdk.journal import Journal
+from kubernaut.sdk.undo import Object
+
+_FIRST_LOOK_SECONDS = 0.05
+_LAST_LOOK_SECONDS = 1.0
+# What is left for the report after the last wait has failed.
+_REPORT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What both passes of a run share."""
+
+    clock: Clock
+    started_at: datetime
+    deadline: float
+    """On the clock's monotonic scale, in seconds."""
+    say: Callable[[str], None]
+    correlation_id: str = ""
+    workspace: Path | None = None
+
+
+class Run:
+    """What an action has at hand. One for the dry-run pass, another for the real one."""
+
+    def __init__(self, cluster: ClusterHandle, journal: Journal, around: Surroundings) -> None:
+        self.cluster = cluster
+        """The cluster; see ClusterHandle."""
+        self._journal = journal
+        self._around = around
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Is this the pass that keeps nothing? Effects outside the cluster belong into the other one."""
+        return self.cluster.is_dry_run
+
+    @property
+    def started_at(self) -> datetime:
+        """When this run began (aware, UTC); the same in both passes."""
+        return self._around.started_at
+
+    @property
+    def correlation_id(self) -> str:
+        """What ties this run to the workflow's records; empty when run by hand."""
+        return self._around.correlation_id
+
+    @property
+    def workspace(self) -> Path | None:
+        """The folder that the steps of a workflow share, if this step uses it."""
+        return self._around.workspace
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the run's own deadline."""
+        return max(0.0, self._around.deadline - self._around.clock.monotonic())
+
+    def say(self, text: str) -> None:
+        """Tell people how it goes: one line of the log, redacted."""
+        self._around.say(text)
+
+    def undo_with(self, action_type: str, inputs: Mapping[str, Any], **facts: Any) -> None:
+        """Say which action undoes this one; to be called before the first change.
+
+        action_type, inputs: a step that restores exactly what this action owned.
+        facts: more for people and older tools, as `previous_replicas=3`.
+
+        Without it the rollback information of a `reversible` action is the list of the objects it patched, each
+        with a JSON patch that restores its fields and is refused where somebody else has changed them since.
+        """
+        self._journal.undo_action = action_type
+        self._journal.undo_inputs = dict(inputs)
+        self._journal.undo_facts = facts
+
+    async def wait_for(
+        self,
+        obj: Object,
+        until: Callable[[Object], str | None],
+        *,
+        seconds: float | None = None,
+    ) -> Object:
+        """Read an object again until its state is right; answers with the state that was.
+
+        until: gets the object; answers None when it is right, else what is still missing, in words ("2 of 5
+            replicas are available"). It may raise Failed when it never will be.
+        seconds: how long at most; None waits until shortly before the run's deadline.
+
+        In the dry-run pass nothing is waited for: the answer is `obj` as it came.
+
+        Raises Failed("NotInTime") with the last words of `until`; Failed("Gone") when the object was deleted;
+        ClusterError.
+        """
+        if self.is_dry_run:
+            return obj
+        clock = self._around.clock
+        left = max(0.0, self.seconds_left - _REPORT_SECONDS)
+        end = clock.monotonic() + (left if seconds is None else min(seconds, left))
+        pause = _FIRST_LOOK_SECONDS
+        said = ""
+        while True:
+            try:
+                now = await self.cluster.read_again(obj)
+            except NotFound as error:
+                raise Failed("Gone", f"{_named(obj)} was deleted while it was waited for") from error
+            missing = until(now)
+            if missing is None:
+                return now
+            if missing != said:
+                self.say(f"waiting for {_named(obj)}: {missing}")
+                said = missing
+            if clock.monotonic() + pause >= end:
+                raise Failed("NotInTime", f"{_named(obj)} is not as it should be in time: {missing}")
+            await clock.sleep(pause)
+            pause = min(pause * 1.6, _LAST_LOOK_SECONDS)
+
+    async def wait_until_gone(self, obj: Object, *, seconds: float | None = None) -> None:
+        """Wait until exactly this object (by uid) is gone; times and errors as in `wait_for`."""
+
+        def still_there(_: Object) -> str:
+            return "it is still there"
+
+        try:
+            await self.wait_for(obj, still_there, seconds=seconds)
+        except Failed as end:
+            if end.reason != "Gone":
+                raise
+
+
+def _named(obj: Object) -> str:
+    meta = obj["metadata"]
+    place = f"{meta['namespace']}/" if meta.get("namespace") else ""
+    return f"{obj.get('kind', 'object')} {place}{meta['name']}"
