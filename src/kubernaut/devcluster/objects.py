@@ -33,16 +33,8 @@ def is_list(value: Any) -> TypeGuard[list[Any]]:
 
 
 def copied(value: T) -> T:
-    """Copy JSON deeply. Faster than copy.deepcopy because JSON has no cycles."""
-    return cast(T, _copied(value))
-
-
-def _copied(value: Any) -> Any:
-    if is_map(value):
-        return {key: _copied(item) for key, item in value.items()}
-    if is_list(value):
-        return [_copied(item) for item in value]
-    return value
+    """Copy JSON deeply. Through its text, which is three times faster than walking it in Python."""
+    return cast(T, _decoder.decode(_encoder.encode(value)))
 
 
 def map_at(obj: Any, *path: str) -> dict[str, Any]:
