@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubernaut.concurrency import Clock
-from kubernaut.devcluster.errors import ApiError, NotFound
+from kubernaut.devcluster.errors import ApiError
 from kubernaut.devcluster.node.environment import Surroundings
 from kubernaut.devcluster.node.images import Images
 from kubernaut.devcluster.node.pod_status import PodView, compose_status
@@ -15,10 +15,10 @@ from kubernaut.devcluster.node.runtime import Runtime
 from kubernaut.devcluster.node.scripted import Scripted
 from kubernaut.devcluster.node.simulated import PREFIX, Simulated
 from kubernaut.devcluster.node.volumes import Account
-from kubernaut.devcluster.objects import Object, controller_of, copied, namespace_of, uid_of
+from kubernaut.devcluster.objects import Object, controller_of, namespace_of, uid_of
 from kubernaut.devcluster.resources import PODS
 from kubernaut.devcluster.store import Store, Write
-from kubernaut.devcluster.workloads.reading import annotations_of
+from kubernaut.devcluster.workloads.reading import annotations_of, peek
 from kubernaut.devcluster.workloads.recorder import Recorder
 
 _WRITE = Write(manager="kubelet")
@@ -91,15 +91,12 @@ class Host:
         )
 
     def look_up(self, resource: str, namespace: str, name: str) -> Object | None:
-        return self.store.find(resource, name, namespace)
+        return peek(self.store, resource, name, namespace)
 
     def current(self, pod: Object) -> Object | None:
         """The pod as it is stored now (shared); None when it is gone, or another has its name."""
-        try:
-            found = self.store.record(PODS, pod["metadata"]["name"], namespace_of(pod)).object
-        except NotFound:
-            return None
-        return found if uid_of(found) == uid_of(pod) else None
+        found = self.look_up(PODS, namespace_of(pod), pod["metadata"]["name"])
+        return found if found is not None and uid_of(found) == uid_of(pod) else None
 
     def publish(self, view: PodView) -> None:
         """Write a pod's status, unless it says so already."""
@@ -111,7 +108,7 @@ class Host:
             return
 
         def replaced(obj: Object) -> None:
-            obj["status"] = copied(status)
+            obj["status"] = status
 
         name, namespace = current["metadata"]["name"], namespace_of(current)
         self.store.edit(PODS, name, namespace, replaced, subresource="status", write=_WRITE)

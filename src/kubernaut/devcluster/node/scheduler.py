@@ -11,7 +11,7 @@ from kubernaut.devcluster.objects import Object, copied, namespace_of, uid_of
 from kubernaut.devcluster.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PODS
 from kubernaut.devcluster.store import Change, Store, Write
 from kubernaut.devcluster.workloads.pods import condition, condition_of, is_finished
-from kubernaut.devcluster.workloads.reading import parts
+from kubernaut.devcluster.workloads.reading import parts, peek
 from kubernaut.devcluster.workloads.recorder import Recorder
 from kubernaut.devcluster.workloads.volumes import claims_of
 
@@ -43,6 +43,7 @@ class Scheduler:
             while True:
                 async with self._queue.turn() as at:
                     self._turn(at)
+                await self._clock.sleep(0)
         finally:
             stop()
             self._queue.shutdown()
@@ -84,7 +85,7 @@ class Scheduler:
         self._waiting.clear()
 
     def _turn(self, at: _Place) -> None:
-        pod = self._store.find(PODS, at[1], at[0])
+        pod = peek(self._store, PODS, at[1], at[0])
         if pod is None or not _wants_node(pod):
             return
         missing = self._missing_claim(pod)
@@ -103,7 +104,7 @@ class Scheduler:
 
     def _missing_claim(self, pod: Object) -> str:
         for name in claims_of(pod):
-            claim = self._store.find(PERSISTENT_VOLUME_CLAIMS, name, namespace_of(pod))
+            claim = peek(self._store, PERSISTENT_VOLUME_CLAIMS, name, namespace_of(pod))
             if claim is None:
                 return f'persistentvolumeclaim "{name}" not found'
             if claim["metadata"].get("deletionTimestamp"):

@@ -35,7 +35,7 @@ from kubernaut.devcluster.workloads.job import (
     without_tracking,
 )
 from kubernaut.devcluster.workloads.pods import selects
-from kubernaut.devcluster.workloads.reading import items, part, parts
+from kubernaut.devcluster.workloads.reading import items, part, parts, peek
 from kubernaut.devcluster.workloads.recorder import Recorder
 from kubernaut.devcluster.workloads.replicaset import ReplicaSetFacts, decide_replica_set
 
@@ -84,12 +84,17 @@ class Workloads:
         """Until cancelled."""
         stop = self._store.subscribe(self._note, _WATCHED)
         try:
+            for pod in self._store.list(PODS).items:
+                if TRACKING in items(pod, "metadata", "finalizers"):
+                    self._queue.add(Key(PODS, namespace_of(pod), pod["metadata"]["name"]))
             for resource in _WATCHED:
                 for obj in self._store.list(resource).items:
                     self._note(stores.Change("ADDED", resource, 0, obj, None))
             while True:
                 async with self._queue.turn() as key:
                     self._turn(key)
+                # A burst of work must not keep API requests and pods waiting.
+                await self._clock.sleep(0)
         finally:
             stop()
             self._queue.shutdown()
@@ -98,7 +103,12 @@ class Workloads:
 
     def _note(self, change: stores.Change) -> None:
         obj = change.object
-        self._queue.add(Key(change.resource, namespace_of(obj), obj["metadata"]["name"]))
+        if change.resource != PODS:
+            self._queue.add(Key(change.resource, namespace_of(obj), obj["metadata"]["name"]))
+        if change.resource == JOBS and change.type == "DELETED":
+            # Its pods keep a finalizer that now nobody else takes away.
+            for pod in self._owned(obj, PODS):
+                self._queue.add(Key(PODS, namespace_of(pod), pod["metadata"]["name"]))
         for state in (obj, change.old):
             if state is not None:
                 self._note_owner(state)
@@ -123,7 +133,7 @@ class Workloads:
         # Recreate waits for the last old pod to be gone, of which no ReplicaSet status tells.
         owner = controller_of(pod)
         if owner is not None and owner["kind"] == "ReplicaSet":
-            found = self._store.find(REPLICA_SETS, owner["name"], namespace_of(pod))
+            found = peek(self._store, REPLICA_SETS, owner["name"], namespace_of(pod))
             if found is not None:
                 self._note_owner(found)
 
@@ -137,7 +147,7 @@ class Workloads:
     # -- one turn ----------------------------------------------------------------------------------
 
     def _turn(self, key: Key) -> None:
-        found = self._store.find(key.resource, key.name, key.namespace)
+        found = peek(self._store, key.resource, key.name, key.namespace)
         if found is None:
             self._gone(key)
             return
@@ -224,11 +234,6 @@ class Workloads:
         self._queue.forget(key)
         if key.resource == PERSISTENT_VOLUMES:
             shutil.rmtree(self._volumes / key.name, ignore_errors=True)
-        elif key.resource == JOBS:
-            # Its pods keep a finalizer that now nobody else takes away.
-            for pod in self._store.list(PODS, key.namespace).items:
-                if TRACKING in items(pod, "metadata", "finalizers"):
-                    self._queue.add(Key(PODS, key.namespace, pod["metadata"]["name"]))
 
     # -- what each kind decides on -----------------------------------------------------------------
 
@@ -269,7 +274,7 @@ class Workloads:
             pods=self._store.list(PODS, key.namespace).items,
             classes=frozenset(c["metadata"]["name"] for c in self._store.list(STORAGE_CLASSES).items),
             folder=str(self._volumes / name),
-            volume_exists=self._store.find(PERSISTENT_VOLUMES, name) is not None,
+            volume_exists=peek(self._store, PERSISTENT_VOLUMES, name) is not None,
         )
         turn = volumes.decide_claim(facts)
         if any(isinstance(change, Create) for change in turn.changes):
@@ -279,13 +284,13 @@ class Workloads:
     def _volume(self, key: Key, volume: Object) -> Turn:
         reference = part(volume, "spec", "claimRef")
         name, namespace = reference.get("name", ""), reference.get("namespace", "")
-        return volumes.decide_volume(volume, self._store.find(PERSISTENT_VOLUME_CLAIMS, name, namespace))
+        return volumes.decide_volume(volume, peek(self._store, PERSISTENT_VOLUME_CLAIMS, name, namespace))
 
     def _orphan(self, key: Key, pod: Object) -> Turn:
         """A pod that a Job tracked, when that Job is gone."""
         owner = controller_of(pod)
         if owner is not None and owner["kind"] == "Job":
-            job = self._store.find(JOBS, owner["name"], key.namespace)
+            job = peek(self._store, JOBS, owner["name"], key.namespace)
             if job is not None and job["metadata"]["uid"] == owner["uid"]:
                 return Turn()
         return Turn(tuple(without_tracking(pod)))

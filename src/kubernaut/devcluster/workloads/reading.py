@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+from kubernaut.devcluster.errors import NotFound
 from kubernaut.devcluster.objects import Object
+from kubernaut.devcluster.store import Store
+
+
+def peek(store: Store, resource: str, name: str, namespace: str | None = None) -> Object | None:
+    """An object as it is stored, to be read only: unlike `Store.find`, nothing is copied."""
+    try:
+        return store.record(resource, name, namespace).object
+    except NotFound:
+        return None
 
 
 def part(obj: Mapping[str, Any] | None, *path: str) -> Object:
