@@ -105,7 +105,9 @@ WORKFLOW_EXECUTIONS = ResourceKind(
     "workflowexecution.kubernaut.ai", "v1alpha1", "WorkflowExecution", "workflowexecutions"
 )
 ACTION_EXECUTIONS = ResourceKind("execution.kubernaut.ai", "v1alpha1", "ActionExecution", "actionexecutions")
-ACTION_DEFINITIONS = ResourceKind("kubernaut.ai", "v1alpha1", "ActionDefinition", "actiondefinitions")
+ACTION_DEFINITIONS = ResourceKind(
+    "kubernaut.ai", "v1alpha1", "ActionDefinition", "actiondefinitions", namespaced=False
+)
 
 BUILTIN = tuple(value for value in list(globals().values()) if isinstance(value, ResourceKind))
 """Every kind above."""
