@@ -1,1 +1,14 @@
-"""."""
+"""The actions in the box, written as an outside author would write them.
+
+One module each: types, contract and function. Belongs here: what an action does to its target. Does not belong
+here: anything that authors outside cannot import (only `kubernaut.sdk` and `kubernaut.api`).
+"""
+
+SHIPPED = (
+    "kubernaut.actions.scale_deployment",
+    "kubernaut.actions.restart_pod",
+    "kubernaut.actions.restart_deployment",
+    "kubernaut.actions.patch_deployment",
+    "kubernaut.actions.rollout_status",
+)
+"""Modules that declare one action each; every one becomes an image."""

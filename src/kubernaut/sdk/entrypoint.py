@@ -30,13 +30,14 @@ def main(module: str) -> NoReturn:
     Raises LookupError when the module declares none, or several.
     """
     action = find_action(module)
-    sys.exit(asyncio.run(run_process(action, os.environ, sys.stdin, sys.stdout, sys.stderr)))
+    variables = os.environ  # noqa: TID251 - the runner contract is an environment; settings are the controller's
+    sys.exit(asyncio.run(run_process(action, variables, sys.stdin, sys.stdout, sys.stderr)))
 
 
 def find_action(module: str) -> AnyAction:
     """The one action that a module declares itself. Raises LookupError."""
-    found = [value for value in vars(import_module(module)).values() if isinstance(value, Action)]
-    own = [action for action in found if action.module == module]
+    values: list[Any] = list(vars(import_module(module)).values())
+    own: list[AnyAction] = [value for value in values if isinstance(value, Action) and value.module == module]
     if len(own) != 1:
         raise LookupError(f"{module} declares {len(own)} actions; an image runs exactly one")
     return own[0]

@@ -24,7 +24,7 @@ from kubernaut.cluster import (
 )
 from kubernaut.sdk.errors import DryRunRefused
 from kubernaut.sdk.journal import Journal, Made, Target, Verb
-from kubernaut.sdk.undo import Object, differences
+from kubernaut.sdk.undo import Object, Operations, differences
 
 Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -145,6 +145,13 @@ class ClusterHandle:
                 made = Made(target, None, await self._cluster.create(kind, body, namespace or None))
         self._journal.made.append(made)
         return made.after or {}
+
+    def undo_of(self, after: Object) -> Operations:
+        """The JSON patch that takes back what `patch` answered with; empty when it changed nothing.
+
+        It restores exactly the fields that this change changed, each after a test that nobody else has since.
+        """
+        return self._journal.undo_of(after)
 
     async def read_again(self, obj: Object) -> Object:
         """The object as it is now. Raises NotFound, also when another of the same name stands in its place."""

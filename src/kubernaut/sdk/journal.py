@@ -76,6 +76,11 @@ class Journal:
         """The same change in this pass."""
         return next((made for made in self.made if made.target == target), None)
 
+    def undo_of(self, after: Object) -> list[Operation]:
+        """What takes back the change that made this of an object."""
+        nothing: list[Operation] = []
+        return next((made.undo for made in reversed(self.made) if made.after is after), nothing)
+
     def rollback(self, *, reversible: bool, captured_at: str) -> dict[str, Any] | None:
         """The rollback information, or None where nothing was changed or the action cannot be undone."""
         effective = [made for made in self.made if made.is_effective]

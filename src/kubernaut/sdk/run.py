@@ -1,6 +1,6 @@
 """One pass of one run of an action, as its author's function gets it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -103,24 +103,47 @@ class Run:
         """
         if self.is_dry_run:
             return obj
+        now = obj
+
+        async def missing() -> str | None:
+            nonlocal now
+            try:
+                now = await self.cluster.read_again(obj)
+            except NotFound as error:
+                raise Failed("Gone", f"{_named(obj)} was deleted while it was waited for") from error
+            return until(now)
+
+        await self.wait_until(missing, what=_named(obj), seconds=seconds)
+        return now
+
+    async def wait_until(
+        self,
+        missing: Callable[[], Awaitable[str | None]],
+        *,
+        what: str = "the effect",
+        seconds: float | None = None,
+    ) -> None:
+        """Ask again and again what is missing, until nothing is; in the dry-run pass, not at all.
+
+        missing: answers None when all is right, else what is missing, in words; it may raise Failed.
+        what: what is waited for, in words.
+        seconds: as in `wait_for`.
+
+        Raises Failed("NotInTime") with the last words of `missing`.
+        """
+        if self.is_dry_run:
+            return
         clock = self._around.clock
         left = max(0.0, self.seconds_left - _REPORT_SECONDS)
         end = clock.monotonic() + (left if seconds is None else min(seconds, left))
         pause = _FIRST_LOOK_SECONDS
         said = ""
-        while True:
-            try:
-                now = await self.cluster.read_again(obj)
-            except NotFound as error:
-                raise Failed("Gone", f"{_named(obj)} was deleted while it was waited for") from error
-            missing = until(now)
-            if missing is None:
-                return now
-            if missing != said:
-                self.say(f"waiting for {_named(obj)}: {missing}")
-                said = missing
+        while (text := await missing()) is not None:
+            if text != said:
+                self.say(f"waiting for {what}: {text}")
+                said = text
             if clock.monotonic() + pause >= end:
-                raise Failed("NotInTime", f"{_named(obj)} is not as it should be in time: {missing}")
+                raise Failed("NotInTime", f"{what} is not as it should be in time: {text}")
             await clock.sleep(pause)
             pause = min(pause * 1.6, _LAST_LOOK_SECONDS)
 

@@ -128,13 +128,9 @@ class _Execution:
         return cast(dict[str, Any], msgspec.to_builtins(outputs, str_keys=True))
 
     async def _announce(self, made: Made) -> None:
-        about_to = Journal(
-            [*self._done.made, made],
-            self._done.undo_action,
-            self._done.undo_inputs,
-            self._done.undo_facts,
-            attempted=True,
-        )
+        # An author may say how to undo only when the change is made; the rehearsal has said it already.
+        said = self._done if self._done.undo_action else self._rehearsed
+        about_to = Journal([*self._done.made, made], said.undo_action, said.undo_inputs, said.undo_facts, True)
         target = made.target
         message = f"it ended without a report while it was at {target.kind} {target.namespace}/{target.name}"
         self._reporter.announce(self._ending(False, "Interrupted", message, journal=about_to))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 Object = dict[str, Any]
 Operation = dict[str, Any]
+Operations = list[Operation]
 
 # Written by the API server with every change; nobody's to restore.
 _SERVERS_OWN = frozenset(

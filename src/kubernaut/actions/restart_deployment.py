@@ -1,0 +1,42 @@
+"""Restarts all pods of a Deployment as a rollout, as `kubectl rollout restart` does."""
+
+from kubernaut.actions.deployments import (
+    READ_AND_PATCH,
+    DeploymentName,
+    Namespace,
+    get_deployment,
+    missing_for_rollout,
+    refuse_if_paused,
+)
+from kubernaut.sdk import Inputs, Outputs, Run, action
+
+# kubectl writes and shows this annotation; a new value makes a new pod template.
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+
+
+class RestartInputs(Inputs, frozen=True, kw_only=True):
+    namespace: Namespace
+    deployment: DeploymentName
+
+
+class RestartOutputs(Outputs, frozen=True, kw_only=True):
+    restarted_at: str
+    restarted_replicas: int
+
+
+@action(
+    "kubernetes/restart_deployment",
+    version="1.0.0",
+    description="Replaces all pods of a Deployment by a rollout and waits until the new ones are available.",
+    permissions=[READ_AND_PATCH],
+    timeout="10m",
+)
+async def restart_deployment(inputs: RestartInputs, run: Run) -> RestartOutputs:
+    deployment = await get_deployment(run, inputs.deployment, inputs.namespace)
+    refuse_if_paused(deployment)
+    restarted_at = run.started_at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    body = {"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: restarted_at}}}}}
+    run.say(f"restarting Deployment {inputs.namespace}/{inputs.deployment}")
+    deployment = await run.wait_for(await run.cluster.patch(deployment, body), missing_for_rollout)
+    updated = int(deployment.get("status", {}).get("updatedReplicas", 0))
+    return RestartOutputs(restarted_at=restarted_at, restarted_replicas=updated)
