@@ -1,1 +1,10 @@
-"""."""
+"""Evaluators: they answer a question about a run and decide nothing.
+
+Belongs here: CEL conditions (`when`); later Rego policies, PromQL and HTTP probes, dry-run differences. What they
+return are verdicts (`planning.facts`), data that decisions look at. Does not belong here: what follows from a
+verdict (`planning`), and what is refused at the door (`admission`).
+"""
+
+from kubernaut.safety.cel import check_cel, evaluate_when
+
+__all__ = ["check_cel", "evaluate_when"]
