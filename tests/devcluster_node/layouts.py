@@ -1,16 +1,14 @@
 """OCI image layouts made on the spot, from a few files."""
 
 import io
-import shutil
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from kubernaut.oci.layout import ImageLayout
 from kubernaut.oci.media import OCI_CONFIG, OCI_LAYER_TAR, OCI_MANIFEST, to_json
+from peers import peer
 
 BUSYBOX = "/bin/busybox"
 HOST_PYTHON = {"ai.kubernaut.runtime": "host-python"}
@@ -53,10 +51,8 @@ def make_layout(folder: Path, name: str, layers: Sequence[bytes], **config: Any)
 
 
 def busybox_image(folder: Path, name: str = "local/busybox:1", **config: Any) -> str:
-    """A tiny static image; skips the test where Debian's busybox-static is not installed."""
-    program = shutil.which("busybox")
-    if program is None:
-        pytest.skip("busybox-static is not installed")
+    """A tiny static image, of Debian's busybox-static."""
+    program = peer("busybox")
     links = dict.fromkeys(("bin/sh", "bin/sleep", "bin/cat", "bin/id", "bin/ls", "bin/touch"), "busybox")
     content = layer({BUSYBOX: Path(program).read_bytes()}, links=links)
     return make_layout(folder, name, [content], **{"Env": ["PATH=/bin"], **config})

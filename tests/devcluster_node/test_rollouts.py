@@ -134,7 +134,7 @@ async def test_recreate_never_runs_old_and_new_at_once(world: World) -> None:
     world.create(DEPLOYMENTS, deployment(strategy={"type": "Recreate"}))
     await roll(world)
     set_image(world, "payment:2")
-    async with world.store.watch(PODS, namespace=NAMESPACE) as changes:
+    async with world.store.watch(PODS, DEPLOYMENTS, namespace=NAMESPACE) as changes:
         async for _ in changes:
             found = world.get(DEPLOYMENTS, "payment-service")
             every = {p["spec"]["containers"][0]["image"] for p in world.pods()}

@@ -60,7 +60,12 @@ class Bubblewrap:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        return cls(program) if await trial.wait() == 0 else None
+        try:
+            return cls(program) if await trial.wait() == 0 else None
+        except asyncio.CancelledError:
+            trial.kill()
+            await trial.wait()
+            raise
 
     def start_delay(self, pod: Object) -> float:
         return 0.0

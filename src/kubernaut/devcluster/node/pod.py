@@ -114,6 +114,10 @@ class PodLife:
         if is_finished(self._pod):
             return
         self._ip = part(self._pod, "status").get("podIP") or self._host.new_address()
+        if self._ran_before():
+            # What it became of nobody knows; what may have run is not run again.
+            self._end()
+            return
         self.show()
         try:
             async with asyncio.TaskGroup() as group:
@@ -121,8 +125,7 @@ class PodLife:
                     group.create_task(self._watch_deadline()),
                     group.create_task(self._watch_deletion()),
                 ]
-                if not self._ran_before():
-                    await self._run_containers()
+                await self._run_containers()
                 for helper in helpers:
                     helper.cancel()
         finally:

@@ -35,13 +35,22 @@ from kubernaut.devcluster.workloads.job import (
     without_tracking,
 )
 from kubernaut.devcluster.workloads.pods import selects
+from kubernaut.devcluster.workloads.quotas import RESOURCE_QUOTAS, decide_quota, refuse_over_quota
 from kubernaut.devcluster.workloads.reading import items, part, parts, peek
 from kubernaut.devcluster.workloads.recorder import Recorder
 from kubernaut.devcluster.workloads.replicaset import ReplicaSetFacts, decide_replica_set
 
 _log = logging.getLogger(__name__)
 
-_WATCHED = (DEPLOYMENTS, REPLICA_SETS, JOBS, PODS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES)
+_WATCHED = (
+    DEPLOYMENTS,
+    REPLICA_SETS,
+    JOBS,
+    PODS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    RESOURCE_QUOTAS,
+)
 _OWNERS = {"Deployment": DEPLOYMENTS, "ReplicaSet": REPLICA_SETS, "Job": JOBS}
 _NAMES = {
     DEPLOYMENTS: "deployment-controller",
@@ -50,6 +59,7 @@ _NAMES = {
     PERSISTENT_VOLUME_CLAIMS: "persistentvolume-controller",
     PERSISTENT_VOLUMES: "persistentvolume-controller",
     PODS: "job-controller",
+    RESOURCE_QUOTAS: "resourcequota-controller",
 }
 
 
@@ -78,6 +88,7 @@ class Workloads:
             PERSISTENT_VOLUME_CLAIMS: self._claim,
             PERSISTENT_VOLUMES: self._volume,
             PODS: self._orphan,
+            RESOURCE_QUOTAS: lambda _, quota: decide_quota(self._store, quota),
         }
 
     async def run(self) -> None:
@@ -121,8 +132,19 @@ class Workloads:
             name = obj["spec"].get("volumeName")
             if name:
                 self._queue.add(Key(PERSISTENT_VOLUMES, "", name))
+        if change.resource in {PODS, JOBS}:
+            for quota in self._store.list(RESOURCE_QUOTAS, namespace_of(obj)).items:
+                self._queue.add(Key(RESOURCE_QUOTAS, namespace_of(obj), quota["metadata"]["name"]))
+        if change.type == "DELETED" or change.resource == RESOURCE_QUOTAS:
+            self._note_refused(namespace_of(obj))
         if change.resource in {PODS, REPLICA_SETS} and controller_of(obj) is None:
             self._note_adopters(change.resource, obj)
+
+    def _note_refused(self, namespace: str) -> None:
+        """There may be room now for what was refused."""
+        for key in self._refusals:
+            if key.namespace == namespace:
+                self._queue.add(key)
 
     def _note_owner(self, obj: Object) -> None:
         owner = controller_of(obj)
@@ -304,6 +326,7 @@ def start_workloads(store: Store, supervisor: Supervisor, clock: Clock, volumes_
     """Start the controllers as a task of the supervisor; volumes lie in the folder."""
     workloads = Workloads(store, clock, volumes_folder)
     ensure_storage_class(store)
+    store.validating.append(refuse_over_quota)
     supervisor.start("workloads", workloads.run(), eternal=True)
     return workloads
 
