@@ -370,6 +370,18 @@ async def test_logs_come_whole_or_as_they_are_written(cluster: Cluster, script: 
     assert "".join([piece async for piece in cluster.follow_logs("n", "p")]) == "grüße"
 
 
+async def test_a_redirect_is_not_followed_because_the_token_would_go_with_it(
+    cluster: Cluster, script: Script
+) -> None:
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=307, headers={"Location": "/other"})
+
+    script.answers = [elsewhere]
+    with pytest.raises(ServerError, match="307"):
+        await cluster.create(kinds.PODS, POD, dry_run=True)
+    assert {path for _, path in script.asked} == {"/api/v1/namespaces/n/pods?dryRun=All&fieldManager=kubernaut"}
+
+
 async def test_an_answer_that_is_no_json_object_is_the_servers_error(cluster: Cluster, script: Script) -> None:
     for body in ("<html>", "[1]"):
         script.answers = [text(body)]

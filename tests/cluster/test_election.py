@@ -132,6 +132,21 @@ async def test_a_leader_whose_lease_was_taken_stops_at_once(arena: Arena) -> Non
     assert arena.spec["holderIdentity"] == "thief"
 
 
+async def test_a_leader_that_leaves_does_not_release_what_another_holds(arena: Arena) -> None:
+    one = arena.candidate("one")
+    async with Supervisor() as supervisor:
+        task = supervisor.start("one", one.run())
+        await one.elected.wait()
+        arena.api.down = True
+        await arena.clock.sleep(3)  # one renewal has failed, its outcome unknown
+        arena.api.down = False
+        lease = arena.api.objects[LEASE]
+        await arena.api.put(LEASE, {**lease, "spec": {**lease["spec"], "holderIdentity": "thief"}})
+        assert one.is_leader, "as far as it knows"
+        task.cancel()
+    assert arena.spec["holderIdentity"] == "thief"
+
+
 async def test_without_leadership_no_write_leaves_but_that_of_the_lease_itself(arena: Arena) -> None:
     one = arena.candidate("one")
     cluster = arena.clusters[0]

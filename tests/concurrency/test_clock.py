@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kubernaut.concurrency import SystemClock, VirtualClock, wait_for_event
+from kubernaut.concurrency import SystemClock, VirtualClock, wait_for_event, within
 
 
 async def test_a_day_of_sleep_passes_at_once() -> None:
@@ -115,6 +115,31 @@ async def test_waiting_for_an_event_ends_with_the_event_or_with_the_time() -> No
     assert await wait_for_event(event, clock, 30) is True
     assert clock.monotonic() == 35
     await setting
+
+
+async def test_work_has_so_much_time_of_the_clock_and_is_ended_when_it_is_over() -> None:
+    clock = VirtualClock()
+    ended: list[str] = []
+
+    async def work(seconds: float) -> str:
+        try:
+            await clock.sleep(seconds)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        return "done"
+
+    assert await within(clock, 10, work(9)) == "done"
+    with pytest.raises(TimeoutError, match="within 10 s"):
+        await within(clock, 10, work(11))
+    assert ended == ["cancelled"]
+    assert clock.monotonic() == 19
+
+    async def broken() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await within(clock, 10, broken())
 
 
 async def test_the_machines_clock_is_aware_and_moves_forward() -> None:

@@ -58,10 +58,13 @@ class Sender:
         self._timeout = timeout
         self._rng = random.Random()
         self._session: _Session | None = None
+        self._retired: list[_Session] = []
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
+        open_sessions = [*self._retired, *([self._session] if self._session else [])]
+        self._session = None
+        self._retired.clear()
+        for session in open_sessions:
             await session.http.close()
 
     async def send(self, request: Request) -> bytes:
@@ -90,7 +93,7 @@ class Sender:
 
         self._count(request)
         login = await self.connection.credentials.login()
-        session = await self._session_for(login)
+        session = self._session_for(login)
         patience = aiohttp.ClientTimeout(total=total, sock_read=silence, sock_connect=_CONNECT_SECONDS)
         try:
             async with session.http.request(
@@ -131,7 +134,7 @@ class Sender:
 
         return URL(self.connection.server + path, encoded=True)
 
-    async def _session_for(self, login: Login) -> _Session:
+    def _session_for(self, login: Login) -> _Session:
         import aiohttp
 
         from kubernaut import __version__
@@ -143,7 +146,8 @@ class Sender:
             if session.login.certificate == login.certificate:  # only the token was renewed
                 self._session = _Session(session.http, login, _login_headers(session, login))
                 return self._session
-            await self.close()
+            # Requests under way on the old certificate may end in peace.
+            self._retired.append(session)
         tls = tls_context(self.connection, login.certificate)
         http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls, limit=_MOST_CONNECTIONS, keepalive_timeout=_IDLE_SECONDS),
