@@ -1,5 +1,6 @@
 """Asking something of a running execution: an entry appended to `spec.requests`."""
 
+from kubernaut.cli.output import parts, value_at
 from kubernaut.cli.session import Cluster, Json, fetch, kinds
 from kubernaut.cluster import Conflict, Forbidden, Invalid, NotFound, ResourceKind
 from kubernaut.concurrency import SystemClock
@@ -21,7 +22,7 @@ async def ask(cluster: Cluster, name: str, namespace: str, what: str, reason: st
         request["requester"] = {"username": user}
     for tries_left in reversed(range(_TRIES)):
         found = await fetch(cluster, kinds.WORKFLOW_EXECUTIONS, name, namespace)
-        requests = [*(found["spec"].get("requests") or []), request]
+        requests = [*parts(found, "spec.requests"), request]
         # The resourceVersion keeps two people from losing one another's request.
         change = {
             "metadata": {"resourceVersion": found["metadata"]["resourceVersion"]},
@@ -41,4 +42,4 @@ async def _own_name(cluster: Cluster) -> str:
         review = await cluster.create(_SELF_REVIEWS, {}, field_manager="")
     except (NotFound, Forbidden, Invalid):
         return ""
-    return str(((review.get("status") or {}).get("userInfo") or {}).get("username") or "")
+    return str(value_at(review, "status.userInfo.username") or "")

@@ -43,16 +43,23 @@ _SHORT_NAMES = {
 _PATIENCE_SECONDS = 60.0
 
 
-def speak(work: Coroutine[Any, Any, T]) -> T:
-    """Runs a command's asynchronous part to its end."""
+def speak(work: Coroutine[Any, Any, T], *, for_long: bool = False) -> T:
+    """Runs a command's asynchronous part to its end; uvloop pays only for those that live long."""
+    if for_long:
+        try:
+            import uvloop
+        except ImportError:  # not on this platform
+            pass
+        else:
+            return uvloop.run(work)
     return asyncio.run(work)
 
 
 @asynccontextmanager
-async def connected(where: Where, terminal: Terminal) -> AsyncGenerator[Cluster]:
+async def connected(where: Where, terminal: Terminal, user: str = "kubernaut-cli") -> AsyncGenerator[Cluster]:
     """The cluster that the options and the environment name."""
     async with Cluster.connect(
-        where.kubeconfig, where.context, environment=terminal.environment, user="kubernaut-cli"
+        where.kubeconfig, where.context, environment=terminal.environment, user=user
     ) as cluster:
         yield cluster
 

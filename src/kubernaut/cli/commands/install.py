@@ -1,0 +1,114 @@
+"""`kubernaut install`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kubernaut.cli.exits import Exit
+from kubernaut.cli.failures import CommandFailed
+from kubernaut.cli.options import Where, cluster_options
+from kubernaut.cli.output import Json
+from kubernaut.cli.terminal import Terminal, current_terminal
+
+if TYPE_CHECKING:
+    from kubernaut.cluster import Cluster
+
+
+@click.command("install")
+@click.option("--apply", "do_apply", is_flag=True, help="Apply it, by server-side apply. Otherwise it is printed.")
+@click.option("--dry-run", is_flag=True, help="With --apply: let the cluster judge it, but change nothing.")
+@click.option(
+    "-t",
+    "--target-namespace",
+    "targets",
+    multiple=True,
+    metavar="NAMESPACE",
+    help="Let the actions touch this namespace. Repeatable. Without it they may touch none.",
+)
+@click.option(
+    "--images",
+    "layout",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of built images. Default: build/images, built if it is not there.",
+)
+@click.option("--registry", metavar="HOST/PATH", help="Where `kubernaut images push` put the images.")
+@click.option("--no-controller", is_flag=True, help="Leave out the controller's Deployment: it runs elsewhere.")
+@cluster_options
+def command(
+    do_apply: bool,
+    dry_run: bool,
+    targets: tuple[str, ...],
+    layout: Path | None,
+    registry: str | None,
+    no_controller: bool,
+    kubeconfig: Path | None,
+    context: str | None,
+) -> None:
+    """Print, or apply, everything that a cluster needs.
+
+    Definitions, namespaces, permissions, quota, network policies, the action catalogue, the controller.
+    Applying again brings everything up to date.
+    """
+    from kubernaut.cli.session import speak
+
+    terminal = current_terminal()
+    if dry_run and not do_apply:
+        raise CommandFailed("--dry-run belongs to --apply", code=Exit.USAGE)
+    manifests = manifests_for(targets, layout, registry, with_controller=not no_controller)
+    if do_apply:
+        speak(_apply(terminal, Where(kubeconfig, context), manifests, dry_run))
+    else:
+        _print(terminal, manifests)
+
+
+def manifests_for(
+    targets: tuple[str, ...], layout: Path | None, registry: str | None, *, with_controller: bool
+) -> list[Json]:
+    """Everything, in the order in which it is applied. Builds the images if there are none yet."""
+    from kubernaut.api.crd import custom_resource_definitions
+    from kubernaut.cli import images, installing
+
+    built = images.built_images(layout)
+    contracts = [image.contract for image in built.actions]
+    definitions = [
+        installing.definition_manifest(image.contract, image.reference(registry)) for image in built.actions
+    ]
+    bindings = [item for target in targets for item in installing.target_manifests(contracts, target)]
+    return [
+        *installing.place_manifests(),
+        *custom_resource_definitions(),
+        *installing.controller_manifests(built.controller.reference(registry) if with_controller else ""),
+        *installing.action_manifests(contracts),
+        *bindings,
+        *definitions,
+    ]
+
+
+def _print(terminal: Terminal, manifests: list[Json]) -> None:
+    import yaml
+
+    text = yaml.dump_all(manifests, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=110)
+    terminal.say(text.rstrip())
+
+
+async def _apply(terminal: Terminal, where: Where, manifests: list[Json], dry_run: bool) -> None:
+    from kubernaut.cli.session import connected
+
+    async with connected(where, terminal, user="kubernaut-install") as cluster:
+        await apply_all(terminal, cluster, manifests, dry_run)
+
+
+async def apply_all(terminal: Terminal, cluster: "Cluster", manifests: list[Json], dry_run: bool = False) -> None:
+    """Applies and tells what became of each; what did not change is counted only."""
+    from kubernaut.cluster import apply_manifests
+
+    applied = await apply_manifests(cluster, manifests, dry_run=dry_run)
+    suffix = " (dry run)" if dry_run else ""
+    for kind, namespace, name, change in applied:
+        if change != "unchanged" or terminal.verbose:
+            place = f"{namespace}/" if namespace else ""
+            terminal.say(f"{kind.kind.lower()}/{place}{name} {change}{suffix}")
+    unchanged = sum(1 for item in applied if item.change == "unchanged")
+    if unchanged:
+        terminal.say(f"{unchanged} objects were as they should be{suffix}")

@@ -1,0 +1,17 @@
+"""Everything that a cluster needs before it can run remediations, as manifests. No input, no output.
+
+`kubernaut install` prints or applies them; `scripts/generate.py` writes them below `deploy/base`, so that both
+ways give the same objects.
+"""
+
+from kubernaut.cli.installing.actions import action_manifests, definition_manifest, target_manifests
+from kubernaut.cli.installing.controller import controller_manifests
+from kubernaut.cli.installing.places import place_manifests
+
+__all__ = [
+    "action_manifests",
+    "controller_manifests",
+    "definition_manifest",
+    "place_manifests",
+    "target_manifests",
+]
