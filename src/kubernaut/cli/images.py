@@ -1,0 +1,298 @@
+"""Kubernaut's own images: one for each shipped action, and one for the controller.
+
+Layers, lowest first: Debian with Python, the libraries, kubernaut's rooms, and per action its contract and
+entrypoint; all but the last are the same for all actions. On a machine where the Debian base cannot be made the
+images are slim: they carry no interpreter, say so in the label `ai.kubernaut.runtime: host-python`, and only the
+embedded cluster runs them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+import kubernaut
+from kubernaut.actions import SHIPPED
+from kubernaut.api.contract import ActionContract
+from kubernaut.api.definition import ActionDefinition, DefinitionSpec
+from kubernaut.api.meta import ObjectMeta, to_object
+from kubernaut.api.names import (
+    CONTRACT_PATH,
+    ENTRYPOINT_PATH,
+    IMAGE_LABEL_CONTRACT,
+    INPUTS_PATH,
+    SECRETS_PATH,
+    WORKSPACE_PATH,
+    short_type,
+)
+from kubernaut.cli import debian, layers
+from kubernaut.oci import (
+    ContentInvalid,
+    Descriptor,
+    ImageLayout,
+    ImageRecipe,
+    Layer,
+    LayerFile,
+    Reference,
+    build_image,
+    build_layer,
+)
+from kubernaut.sdk.declare import AnyAction
+from kubernaut.sdk.entrypoint import find_action
+
+RUNTIME_LABEL = "ai.kubernaut.runtime"
+HOST_PYTHON = "host-python"
+REPOSITORY = "ghcr.io/kubernaut/actions"
+"""Where images are said to be unless they are pushed elsewhere."""
+
+SDK_ROOMS = ("api", "concurrency", "cluster", "telemetry", "sdk", "actions")
+SDK_LIBRARIES = ("aiohttp", "msgspec")
+_USER = "65532"
+_SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+Base = Literal["auto", "debian", "slim"]
+
+_ENTRYPOINT = """\
+#!{interpreter}
+import os, sys
+# Where this file lies is the image's root, also where it runs without a container around it.
+root = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(root, folder) for folder in {folders!r}]
+from kubernaut.sdk.entrypoint import main
+main({module!r})
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image that lies in a layout."""
+
+    name: str
+    """Without registry and tag: `scale-deployment`."""
+    tag: str
+    image: Descriptor
+    size_bytes: int
+    """Of all its packed layers; layers shared with other images are counted in each."""
+    contract: ActionContract | None
+    runtime: str
+    """`bundled`, or `host-python` for a slim image."""
+
+    def reference(self, repository: str = REPOSITORY) -> Reference:
+        """The image by digest, in a repository such as `ghcr.io/kubernaut/actions`."""
+        return Reference.parse(f"{repository}/{self.name}:{self.tag}").with_digest(self.image.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """The layers that several images share."""
+
+    layers: tuple[Layer, ...]
+    runtime: str
+    interpreter: str
+    folders: tuple[str, ...]
+
+
+def build_action_images(
+    layout_folder: Path,
+    *,
+    cache: Path,
+    base: Base = "auto",
+    modules: Sequence[str] = SHIPPED,
+    say: Callable[[str], None] | None = None,
+) -> list[BuiltImage]:
+    """Build the images of these action modules into an OCI layout, named `<name>:<tag>` in it.
+
+    cache: a folder that is kept between runs (packed layers, about 40 MB).
+    base: `auto` takes Debian where it can be made and says so where not; `debian` raises NoBase instead.
+
+    Raises ContentInvalid when an action cannot be packed.
+    """
+    layout = ImageLayout.create(layout_folder)
+    kept = layers.LayerCache(cache)
+    ground = _ground(layout, kept, base, SDK_LIBRARIES, SDK_ROOMS, say or _silent)
+    return [_build_action(layout, ground, find_action(module), module) for module in modules]
+
+
+def build_controller_image(
+    layout_folder: Path, *, cache: Path, base: Base = "auto", say: Callable[[str], None] | None = None
+) -> BuiltImage:
+    """Build the image whose entrypoint is `kubernaut` (run it with `controller`); errors as above."""
+    layout = ImageLayout.create(layout_folder)
+    kept = layers.LayerCache(cache)
+    ground = _ground(layout, kept, base, ("kubernaut",), (), say or _silent)
+    start = _entrypoint(ground, "kubernaut.cli").replace(
+        "from kubernaut.sdk.entrypoint import main\nmain('kubernaut.cli')",
+        "from kubernaut.cli import main\nmain()",
+    )
+    top = build_layer(layout, [LayerFile("kubernaut", 0o755, content=start.encode())])
+    recipe = _recipe(ground, "/kubernaut", {})
+    return _finish(layout, ground, top, recipe, "controller", kubernaut.__version__, None)
+
+
+def action_definition(
+    image: Reference, contract: ActionContract, *, service_account: str | None = None
+) -> dict[str, Any]:
+    """The catalogue entry of an image by digest. Raises ValueError for a reference without a digest."""
+    if not image.is_pinned:
+        raise ValueError(f"{image} has no digest: the catalogue takes exact images only")
+    short = short_type(contract.metadata.name)
+    definition = ActionDefinition(
+        metadata=ObjectMeta(name=definition_name(contract.metadata.name)),
+        spec=DefinitionSpec(
+            action_type=contract.metadata.name,
+            image=str(image),
+            version=contract.metadata.version,
+            service_account_name=service_account or f"kubernaut-{short}-action-sa",
+            contract=contract.spec,
+        ),
+    )
+    return to_object(definition)
+
+
+def definition_name(action_type: str) -> str:
+    """`kubernetes/scale_deployment` -> `kubernetes.scale-deployment`."""
+    domain, _, _ = action_type.partition("/")
+    return f"{domain}.{short_type(action_type)}" if "/" in action_type else short_type(action_type)
+
+
+def _build_action(layout: ImageLayout, ground: _Ground, action: AnyAction, module: str) -> BuiltImage:
+    contract = action.contract
+    label = msgspec.json.encode(to_object(contract), order="sorted")
+    document = yaml.safe_dump(to_object(contract), sort_keys=False, allow_unicode=True, width=110).encode()
+    check_contract(document, label)
+    folders = (WORKSPACE_PATH, INPUTS_PATH, SECRETS_PATH, _SERVICE_ACCOUNT)
+    top = build_layer(
+        layout,
+        [
+            LayerFile(CONTRACT_PATH, content=document),
+            LayerFile(ENTRYPOINT_PATH, 0o755, content=_entrypoint(ground, module).encode()),
+            *(LayerFile(folder, 0o755) for folder in folders),
+        ],
+    )
+    recipe = _recipe(ground, ENTRYPOINT_PATH, {IMAGE_LABEL_CONTRACT: label.decode()})
+    return _finish(
+        layout, ground, top, recipe, short_type(action.name), f"v{contract.metadata.version.lstrip('v')}", contract
+    )
+
+
+def check_contract(document: bytes, label: bytes) -> None:
+    """Raise ContentInvalid unless the file and the label of an image say the same."""
+    if msgspec.json.decode(label) != yaml.safe_load(document):
+        raise ContentInvalid(f"{CONTRACT_PATH} and the label {IMAGE_LABEL_CONTRACT} differ")
+    try:
+        msgspec.json.decode(label, type=ActionContract)
+    except msgspec.DecodeError as error:
+        raise ContentInvalid(f"the label {IMAGE_LABEL_CONTRACT} is no ActionContract: {error}") from error
+
+
+def _finish(
+    layout: ImageLayout,
+    ground: _Ground,
+    top: Layer,
+    recipe: ImageRecipe,
+    name: str,
+    tag: str,
+    contract: ActionContract | None,
+) -> BuiltImage:
+    stack = (*ground.layers, top)
+    image = build_image(layout, stack, recipe)
+    layout.name(f"{name}:{tag}", image)
+    size = sum(layer.descriptor.size for layer in stack)
+    return BuiltImage(name, tag, image, size, contract, ground.runtime)
+
+
+def _recipe(ground: _Ground, entrypoint: str, labels: Mapping[str, str]) -> ImageRecipe:
+    slim = ground.runtime == HOST_PYTHON
+    return ImageRecipe(
+        # The embedded cluster puts its own interpreter in the place of a bare `python3`.
+        entrypoint=("python3", entrypoint) if slim else (entrypoint,),
+        user=_USER,
+        env={"HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "TMPDIR": "/tmp"},
+        labels={
+            **labels,
+            RUNTIME_LABEL: ground.runtime,
+            "org.opencontainers.image.version": kubernaut.__version__,
+            "org.opencontainers.image.licenses": "Apache-2.0",
+        },
+    )
+
+
+def _ground(
+    layout: ImageLayout,
+    cache: layers.LayerCache,
+    base: Base,
+    libraries: Sequence[str],
+    rooms: Sequence[str],
+    say: Callable[[str], None],
+) -> _Ground:
+    code = _code_layer(layout, cache, rooms)
+    if base != "slim":
+        try:
+            packages = debian.find_packages()
+            lower = _base_layer(layout, cache, packages, say)
+        except debian.NoBase as error:
+            if base == "debian":
+                raise
+            say(
+                f"no Debian base can be made here ({error}): the images are slim, and only `kubernaut dev` runs them"
+            )
+        else:
+            folders = (layers.CODE_FOLDER, layers.LIBRARY_FOLDER)
+            stack = (lower, _library_layer(layout, cache, libraries, say), code)
+            return _Ground(stack, "bundled", f"/usr/bin/{debian.PYTHON} -IS", folders)
+    return _Ground((code,), HOST_PYTHON, "/usr/bin/env python3", (layers.CODE_FOLDER,))
+
+
+def _base_layer(
+    layout: ImageLayout, cache: layers.LayerCache, packages: list[str], say: Callable[[str], None]
+) -> Layer:
+    with layers.staging_folder(cache) as staging:
+
+        def files() -> list[LayerFile]:
+            say(f"making the Debian base from {len(packages)} packages")
+            return debian.base_files(packages, Path(staging))
+
+        return cache.layer(f"debian {' '.join(packages)}", files, layout)
+
+
+def _library_layer(
+    layout: ImageLayout, cache: layers.LayerCache, roots: Sequence[str], say: Callable[[str], None]
+) -> Layer:
+    needed = [d for d in layers.required_distributions(roots) if d.name != "kubernaut"]
+    with layers.staging_folder(cache) as staging:
+
+        def files() -> list[LayerFile]:
+            say(f"packing {len(needed)} libraries")
+            return layers.library_files(needed, Path(staging))
+
+        return cache.layer(layers.library_key(needed), files, layout)
+
+
+def _code_layer(layout: ImageLayout, cache: layers.LayerCache, rooms: Sequence[str]) -> Layer:
+    package = Path(kubernaut.__file__).parent
+    with layers.staging_folder(cache) as staging:
+        return cache.layer(
+            layers.code_key(package, rooms), lambda: layers.code_files(package, rooms, Path(staging)), layout
+        )
+
+
+def _entrypoint(ground: _Ground, module: str) -> str:
+    return _ENTRYPOINT.format(interpreter=ground.interpreter, folders=ground.folders, module=module)
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+__all__ = [
+    "Base",
+    "BuiltImage",
+    "action_definition",
+    "build_action_images",
+    "build_controller_image",
+    "check_contract",
+    "definition_name",
+]
