@@ -49,7 +49,8 @@ REPOSITORY = "ghcr.io/kubernaut/actions"
 """Where images are said to be unless they are pushed elsewhere."""
 
 SDK_ROOMS = ("api", "concurrency", "cluster", "telemetry", "sdk", "actions")
-SDK_LIBRARIES = ("aiohttp", "msgspec")
+# PyYAML reads a kubeconfig where an image is run by hand; in a pod it is not even imported.
+SDK_LIBRARIES = ("aiohttp", "msgspec", "pyyaml")
 _USER = "65532"
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 

@@ -21,18 +21,20 @@ def find_connection(
 
     A context can only be asked of a kubeconfig. Raises CannotConnect, naming what was looked at.
     """
-    from kubernaut.cluster.incluster import in_cluster_connection
+    named = [Path(part) for part in environment.get("KUBECONFIG", "").split(":") if part]
+    if not kubeconfig and not named and not context and environment.get("KUBERNETES_SERVICE_HOST"):
+        # Here, and not above: inside action containers there is no YAML library, and time counts.
+        from kubernaut.cluster.incluster import in_cluster_connection
+
+        folder = environment.get("KUBERNAUT_SERVICEACCOUNT_DIR") or SERVICE_ACCOUNT
+        return in_cluster_connection(environment, Path(folder), clock=clock)
     from kubernaut.cluster.kubeconfig import load_kubeconfig
 
     home_config = Path(environment.get("HOME") or Path.home()) / ".kube" / "config"
     if kubeconfig:
         return load_kubeconfig([Path(kubeconfig)], context, environment, clock=clock)
-    named = [Path(part) for part in environment.get("KUBECONFIG", "").split(":") if part]
     if named:
         return load_kubeconfig(named, context, environment, clock=clock)
-    if environment.get("KUBERNETES_SERVICE_HOST") and not context:
-        folder = environment.get("KUBERNAUT_SERVICEACCOUNT_DIR") or SERVICE_ACCOUNT
-        return in_cluster_connection(environment, Path(folder), clock=clock)
     if home_config.exists():
         return load_kubeconfig([home_config], context, environment, clock=clock)
     raise CannotConnect(
