@@ -9,7 +9,7 @@ embedded cluster runs them.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import yaml
@@ -17,8 +17,7 @@ import yaml
 import kubernaut
 from kubernaut.actions import SHIPPED
 from kubernaut.api.contract import ActionContract
-from kubernaut.api.definition import ActionDefinition, DefinitionSpec
-from kubernaut.api.meta import ObjectMeta, to_object
+from kubernaut.api.meta import to_object
 from kubernaut.api.names import (
     CONTRACT_PATH,
     ENTRYPOINT_PATH,
@@ -133,32 +132,6 @@ def build_controller_image(
     return _finish(layout, ground, top, recipe, "controller", kubernaut.__version__, None)
 
 
-def action_definition(
-    image: Reference, contract: ActionContract, *, service_account: str | None = None
-) -> dict[str, Any]:
-    """The catalogue entry of an image by digest. Raises ValueError for a reference without a digest."""
-    if not image.is_pinned:
-        raise ValueError(f"{image} has no digest: the catalogue takes exact images only")
-    short = short_type(contract.metadata.name)
-    definition = ActionDefinition(
-        metadata=ObjectMeta(name=definition_name(contract.metadata.name)),
-        spec=DefinitionSpec(
-            action_type=contract.metadata.name,
-            image=str(image),
-            version=contract.metadata.version,
-            service_account_name=service_account or f"kubernaut-{short}-action-sa",
-            contract=contract.spec,
-        ),
-    )
-    return to_object(definition)
-
-
-def definition_name(action_type: str) -> str:
-    """`kubernetes/scale_deployment` -> `kubernetes.scale-deployment`."""
-    domain, _, _ = action_type.partition("/")
-    return f"{domain}.{short_type(action_type)}" if "/" in action_type else short_type(action_type)
-
-
 def _build_action(layout: ImageLayout, ground: _Ground, action: AnyAction, module: str) -> BuiltImage:
     contract = action.contract
     label = msgspec.json.encode(to_object(contract), order="sorted")
@@ -237,9 +210,8 @@ def _ground(
         except debian.NoBase as error:
             if base == "debian":
                 raise
-            say(
-                f"no Debian base can be made here ({error}): the images are slim, and only `kubernaut dev` runs them"
-            )
+            say(f"no Debian base can be made here: {error}")
+            say("the images are slim: they carry no Python, and only `kubernaut dev` runs them")
         else:
             folders = (layers.CODE_FOLDER, layers.LIBRARY_FOLDER)
             stack = (lower, _library_layer(layout, cache, libraries, say), code)
@@ -286,14 +258,3 @@ def _entrypoint(ground: _Ground, module: str) -> str:
 
 def _silent(_: str) -> None:
     return None
-
-
-__all__ = [
-    "Base",
-    "BuiltImage",
-    "action_definition",
-    "build_action_images",
-    "build_controller_image",
-    "check_contract",
-    "definition_name",
-]
