@@ -125,7 +125,7 @@ class Node:
         self.images.register(folder, repository)
 
     async def logs(
-        self, namespace: str, pod: str, container: str, query: LogQuery, *, previous: bool = False
+        self, namespace: str, pod: str, container: str, query: LogQuery, previous: bool = False
     ) -> AsyncGenerator[bytes, None]:
         """A container's log for pods/log. Raises NotFound or BadRequest, in the kubelet's words."""
         found = self._store.record(PODS, pod, namespace).object

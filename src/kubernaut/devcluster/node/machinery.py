@@ -1,0 +1,76 @@
+"""Controllers and a node for a DevCluster, as one hook:
+
+machinery = Machinery(images=[Path("build/images")])
+async with DevCluster(hooks=[machinery]) as cluster:
+    machinery.node.scripted.register(...)       # tests only
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kubernaut.concurrency import Supervisor
+from kubernaut.devcluster.cluster import DevCluster
+from kubernaut.devcluster.identity.tokens import Bound, TokenIssuer
+from kubernaut.devcluster.node.node import DEFAULT_ALLOCATABLE, DEFAULT_NAME, Node, NodeSettings
+from kubernaut.devcluster.node.runtime import Runtime
+from kubernaut.devcluster.node.volumes import Account, TokenSigner
+from kubernaut.devcluster.objects import Object, name_of, namespace_of, uid_of
+from kubernaut.devcluster.resources import SERVICE_ACCOUNTS
+from kubernaut.devcluster.store import Store
+from kubernaut.devcluster.workloads import start_workloads
+
+
+class Machinery:
+    """Pass it to one DevCluster; `node` is there once the cluster has been entered."""
+
+    node: Node
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        images: Sequence[Path] = (),
+        runtime: Runtime | None = None,
+        node_name: str = DEFAULT_NAME,
+        allocatable: Mapping[str, str] = DEFAULT_ALLOCATABLE,
+    ) -> None:
+        """`folder` keeps logs, volumes and unpacked images; None makes one that ends with the cluster.
+
+        `images` are OCI layout folders; more can be added with `node.register_images`.
+        """
+        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="devcluster-")
+        self._folder = folder or Path(self._temporary.name if self._temporary else "")
+        self._images = tuple(images)
+        self._runtime = runtime
+        self._node_name = node_name
+        self._allocatable = allocatable
+
+    async def __call__(self, cluster: DevCluster, supervisor: Supervisor) -> None:
+        """The hook."""
+        start_workloads(cluster.store, supervisor, cluster.clock, self._folder / "volumes")
+        settings = NodeSettings(
+            folder=self._folder / "node",
+            cache=self._folder / "images",
+            name=self._node_name,
+            allocatable=self._allocatable,
+            runtime=self._runtime,
+        )
+        account = Account(sign=signer(cluster.store, cluster.tokens), ca=cluster.certificate_authority)
+        self.node = Node(cluster.store, cluster.clock, settings, account, ("127.0.0.1", cluster.port))
+        for folder in self._images:
+            self.node.register_images(folder)
+        await self.node.start(supervisor)
+        cluster.serve_logs(self.node.logs)
+
+
+def signer(store: Store, tokens: TokenIssuer) -> TokenSigner:
+    """Tokens bound to the pod that gets them, as the kubelet asks for."""
+
+    def sign(pod: Object, account: str, audience: str, seconds: int) -> str:
+        found = store.record(SERVICE_ACCOUNTS, account, namespace_of(pod)).object
+        bound = Bound("Pod", name_of(pod), uid_of(pod))
+        audiences = (audience,) if audience else ()
+        return tokens.issue(found, seconds=seconds, audiences=audiences, bound=bound)[0]
+
+    return sign
