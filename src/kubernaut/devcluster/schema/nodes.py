@@ -25,6 +25,8 @@ class Node:
     """Type name as in OpenAPI's `definitions`; empty for anonymous nodes."""
     format: str = ""
     fields: dict[str, Node] = field(default_factory=dict[str, "Node"])
+    numbers: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    """Field -> its number in protobuf, through inlined messages."""
     values: Node | None = None
     """What a map holds."""
     items: Node | None = None

@@ -38,7 +38,7 @@ def builtin_types() -> dict[str, Node]:
     lines = [
         line.rstrip()
         for name in _FILES
-        for line in files(__package__).joinpath(f"{name}.types").read_text().splitlines()
+        for line in files("kubernaut.devcluster.schema.builtin").joinpath(f"{name}.types").read_text().splitlines()
     ]
     types: dict[str, Node] = {}
     heads = [line.split() for line in lines if line and line[0] not in " #"]
@@ -55,11 +55,15 @@ def builtin_types() -> dict[str, Node]:
             if words[1:2] == ["="]:
                 current.fields.update(types[words[2]].fields)
                 current.required.extend(types[words[2]].required)
+                current.numbers.update(types[words[2]].numbers)
             continue
         name, shape, *options = words
         current.fields[name] = _node(shape, types, options)
         if "req" in options:
             current.required.append(name)
+        number = next((option[1:] for option in options if option.startswith("#")), "")
+        if number:
+            current.numbers[name] = tuple(int(part) for part in number.split("."))
     for node in types.values():
         settle_defaults(node)
     return types
@@ -99,6 +103,7 @@ def _like(node: Node) -> Node:
         name=node.name,
         format=node.format,
         fields=node.fields,
+        numbers=node.numbers,
         values=node.values,
         items=node.items,
         required=node.required,

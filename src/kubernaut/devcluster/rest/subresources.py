@@ -1,0 +1,290 @@
+"""scale, eviction, binding, token, finalize and log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from aiohttp import web
+
+from kubernaut.devcluster.errors import (
+    BadRequest,
+    Conflict,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    TooManyRequests,
+    Unavailable,
+)
+from kubernaut.devcluster.identity.tokens import TokenIssuer
+from kubernaut.devcluster.ledger import Record
+from kubernaut.devcluster.metadata import invalid
+from kubernaut.devcluster.objects import Object, copied, is_map, labels_of, list_at, map_at
+from kubernaut.devcluster.patching import PatchType, patched
+from kubernaut.devcluster.quantities import parse_quantity
+from kubernaut.devcluster.resources import PODS, POD_DISRUPTION_BUDGETS, Resource
+from kubernaut.devcluster.selectors import selector_text, selects
+from kubernaut.devcluster.store import Store
+
+from .call import Request, json_response, out, parsed, raw_response
+from .verbs import delete_options
+
+if TYPE_CHECKING:
+    from kubernaut.devcluster.node.logs import LogQuery
+
+LogReader: TypeAlias = Callable[[str, str, str, "LogQuery", bool], AsyncIterator[bytes]]
+"""(namespace, pod, container, query, previous) -> chunks. Raises ApiError."""
+
+_PATCHES: dict[str, PatchType] = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "merge",
+}
+
+
+class Subresources:
+    def __init__(self, store: Store, tokens: TokenIssuer) -> None:
+        self._store = store
+        self._tokens = tokens
+        self.read_log: LogReader | None = None
+        """Set by whoever runs pods."""
+
+    def handle(self, request: Request, resource: Resource) -> web.Response:
+        """Everything but `status`, which is a verb's matter, and `log`, which streams."""
+        handlers = {
+            "scale": self._scale,
+            "eviction": self._evict,
+            "binding": self._bind,
+            "token": self._token,
+            "finalize": self._finalize,
+        }
+        name = request.target.subresource
+        if name not in resource.subresources or name not in handlers:
+            raise NotFound.page()
+        return handlers[name](request, resource)
+
+    # -- scale -----------------------------------------------------------------------------------
+
+    def _scale(self, request: Request, resource: Resource) -> web.Response:
+        target = request.target
+        record = self._store.record(resource, target.name, target.namespace)
+        scale = _scale_of(record.object, resource)
+        if request.verb == "get":
+            return json_response(scale)
+        if request.verb == "update":
+            wanted = request.json_body()
+        elif request.verb == "patch":
+            kind = _PATCHES.get(request.http.content_type)
+            if kind is None:
+                raise BadRequest("this patch type does not suit a Scale")
+            wanted = patched(resource, copied(scale), parsed(request.body, is_yaml=False), kind)
+        else:
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        replicas = map_at(wanted, "spec").get("replicas", 0)
+        if not isinstance(replicas, int) or replicas < 0:
+            fault = invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+            raise Invalid.of("autoscaling", "Scale", target.name, [fault])
+        version = map_at(wanted, "metadata").get("resourceVersion")
+        if version and version != record.object["metadata"]["resourceVersion"]:
+            raise Conflict.modified(resource.key, target.name)
+        path = _scale_paths(resource)[0]
+
+        def change(obj: Object) -> None:
+            holder = obj
+            for part in path[:-1]:
+                holder = holder.setdefault(part, {})
+            holder[path[-1]] = replicas
+
+        changed = self._store.edit(
+            resource, target.name, target.namespace, change, write=request.write()
+        )
+        return json_response(_scale_of(changed, resource))
+
+    # -- pods --------------------------------------------------------------------------------------
+
+    def _evict(self, request: Request, resource: Resource) -> web.Response:
+        body = request.json_body()
+        target = request.target
+        pod = self._store.record(resource, target.name, target.namespace).object
+        if map_at(pod, "status").get("phase") not in ("Succeeded", "Failed", "Pending"):
+            self._spend_budget(pod)
+        options = map_at(body, "deleteOptions")
+        conditions = map_at(options, "preconditions")
+        write = request.write()
+        if options.get("dryRun") == ["All"]:
+            write = replace(write, dry_run=True)
+        self._store.delete(
+            resource,
+            target.name,
+            target.namespace,
+            uid=str(conditions.get("uid") or ""),
+            grace=options.get("gracePeriodSeconds"),
+            write=write,
+        )
+        return json_response({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}, 201)
+
+    def _spend_budget(self, pod: Object) -> None:
+        """Raises TooManyRequests when a PodDisruptionBudget forbids the eviction now."""
+        namespace = pod["metadata"]["namespace"]
+        for budget in self._store.list(POD_DISRUPTION_BUDGETS, namespace).items:
+            spec = map_at(budget, "spec")
+            if not selects(spec.get("selector"), labels_of(pod)):
+                continue
+            name = budget["metadata"]["name"]
+            healthy = [
+                other
+                for other in self._store.list(PODS, namespace).items
+                if selects(spec.get("selector"), labels_of(other)) and _is_ready(other)
+            ]
+            total = len(healthy)
+            needed = _needed(spec, total)
+            if _is_ready(pod) and total - 1 < needed:
+                message = "Cannot evict pod as it would violate the pod's disruption budget."
+                detail = (
+                    f"The disruption budget {name} needs {needed} healthy pods and has {total} currently"
+                )
+                cause = {"reason": "DisruptionBudget", "message": detail}
+                raise TooManyRequests(message, {"causes": [cause]})
+
+    def _bind(self, request: Request, resource: Resource) -> web.Response:
+        node = map_at(request.json_body(), "target").get("name")
+        target = request.target
+
+        def change(pod: Object) -> None:
+            held = pod["spec"].get("nodeName")
+            if held:
+                why = f'pod {target.name} is already assigned to node "{held}"'
+                raise Conflict.of("pods/binding", target.name, why)
+            pod["spec"]["nodeName"] = node
+
+        self._store.edit(resource, target.name, target.namespace, change, write=request.write())
+        return json_response({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}, 201)
+
+    # -- others ------------------------------------------------------------------------------------
+
+    def _token(self, request: Request, resource: Resource) -> web.Response:
+        target = request.target
+        return json_response(self._tokens.request(target.namespace, target.name, request.json_body()), 201)
+
+    def _finalize(self, request: Request, resource: Resource) -> web.Response:
+        body = request.json_body()
+        obj = self._store.update(resource, body, subresource="finalize", write=request.write())
+        return raw_response(Record(out(resource, obj)).encoded)
+
+    async def log(self, request: Request, resource: Resource, now: datetime) -> web.StreamResponse:
+        """pods/log, read from the node. Raises ApiError."""
+        target = request.target
+        pod = self._store.record(resource, target.name, target.namespace).object
+        container = _container(pod, request.query.get("container", ""))
+        if self.read_log is None:
+            raise Unavailable("no node runs in this cluster, so there are no logs")
+        previous = request.flag("previous")
+        chunks = self.read_log(target.namespace, target.name, container, _query(request, now), previous)
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        # The first chunk tells whether there is a log at all; only then may the answer begin.
+        first = await anext(aiter(chunks), None)
+        await response.prepare(request.http)
+        if first is not None:
+            await response.write(first)
+            async for chunk in chunks:
+                await response.write(chunk)
+        await response.write_eof()
+        return response
+
+
+def _container(pod: Object, name: str) -> str:
+    spec = map_at(pod, "spec")
+    names = [c["name"] for part in ("containers", "initContainers") for c in list_at(spec, part)]
+    if not name:
+        marked = map_at(pod, "metadata", "annotations").get("kubectl.kubernetes.io/default-container")
+        mains = [c["name"] for c in list_at(spec, "containers")]
+        if len(mains) == 1 or marked:
+            return str(marked or mains[0])
+        raise BadRequest(
+            f"a container name must be specified for pod {pod['metadata']['name']}, choose one of: [{' '.join(mains)}]"
+        )
+    if name not in names:
+        raise BadRequest(f"container {name} is not valid for pod {pod['metadata']['name']}")
+    return name
+
+
+def _query(request: Request, now: datetime) -> LogQuery:
+    # A cluster without a node need not load what runs pods.
+    from kubernaut.devcluster.node.logs import LogQuery
+
+    seconds = request.number("sinceSeconds")
+    text = request.query.get("sinceTime", "")
+    since = now - timedelta(seconds=seconds) if seconds is not None else None
+    if text:
+        since = datetime.fromisoformat(text)
+    return LogQuery(
+        follow=request.flag("follow"),
+        tail_lines=request.number("tailLines"),
+        limit_bytes=request.number("limitBytes"),
+        timestamps=request.flag("timestamps"),
+        since=since,
+    )
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = list_at(pod, "status", "conditions")
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def _needed(spec: Object, total: int) -> int:
+    if spec.get("minAvailable") is not None:
+        return _share(spec["minAvailable"], total)
+    if spec.get("maxUnavailable") is not None:
+        return total - _share(spec["maxUnavailable"], total)
+    return 0
+
+
+def _share(amount: Any, total: int) -> int:
+    text = str(amount)
+    if text.endswith("%"):
+        return -(-total * int(text[:-1]) // 100)
+    return int(parse_quantity(text))
+
+
+def _scale_paths(resource: Resource) -> tuple[list[str], list[str], list[str]]:
+    """Where replicas are asked for, counted, and selected."""
+    scale = {}
+    if resource.definition is not None:
+        for version in resource.definition["spec"]["versions"]:
+            if version["name"] == resource.version:
+                scale = map_at(version, "subresources", "scale")
+
+    def path(name: str, fallback: str) -> list[str]:
+        return str(scale.get(name) or fallback).removeprefix(".").split(".")
+
+    return (
+        path("specReplicasPath", ".spec.replicas"),
+        path("statusReplicasPath", ".status.replicas"),
+        path("labelSelectorPath", ".status.selector" if scale else ".spec.selector"),
+    )
+
+
+def _scale_of(obj: Object, resource: Resource) -> Object:
+    def at(path: list[str]) -> Any:
+        value: Any = obj
+        for part in path:
+            value = value.get(part) if is_map(value) else None
+        return value
+
+    wanted, counted, selector = (at(path) for path in _scale_paths(resource))
+    metadata = obj["metadata"]
+    parts = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    status: Object = {"replicas": counted or 0}
+    if selector:
+        status["selector"] = selector if isinstance(selector, str) else selector_text(selector)
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {part: metadata[part] for part in parts if part in metadata},
+        "spec": {"replicas": wanted or 0},
+        "status": status,
+    }
+
+
