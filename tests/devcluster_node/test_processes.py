@@ -204,9 +204,9 @@ async def test_volumes_are_seen_where_they_are_mounted(world: World, tmp_path: P
 
 
 HANDLES_TERM = (
-    "import signal, sys, time\n"
-    "signal.signal(signal.SIGTERM, lambda *_: (print('stopping', flush=True), sys.exit(9)))\n"
-    "print('up', flush=True)\n"
+    "import os, signal, sys, time\n"
+    "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'stopping\\n'), sys.exit(9)))\n"
+    "os.write(1, b'up\\n')\n"
     "time.sleep(60)\n"
 )
 IGNORES_TERM = (

@@ -15,7 +15,13 @@ from kubernaut.devcluster.node.images import Image
 from kubernaut.devcluster.node.logs import ContainerLog
 from kubernaut.devcluster.node.mounts import Mount, Tree, bind_mounts, bind_trees
 from kubernaut.devcluster.node.processes import RunningProcess, start_process
-from kubernaut.devcluster.node.programs import find_program, resolve_in, with_host_python
+from kubernaut.devcluster.node.programs import (
+    find_program,
+    host_packages,
+    resolve_in,
+    with_host_packages,
+    with_host_python,
+)
 from kubernaut.devcluster.node.runtime import ContainerSpec
 from kubernaut.devcluster.objects import Object
 
@@ -74,14 +80,16 @@ class Bubblewrap:
         """Raises StartRefused."""
         assert spec.image is not None
         root = await asyncio.to_thread(_root_of, spec, spec.image)
-        argv = with_host_python(spec.argv) if spec.image.uses_host_python else list(spec.argv)
-        roots = [spec.image.rootfs, *([Path("/")] if spec.image.uses_host_python else [])]
-        find_program(argv[0] if argv else "", spec.environment, roots)
+        argv, environment, roots = list(spec.argv), dict(spec.environment), [spec.image.rootfs]
+        if spec.image.uses_host_python:
+            argv, environment = with_host_python(argv), with_host_packages(environment)
+            roots.append(Path("/"))
+        find_program(argv[0] if argv else "", environment, roots)
         # Variables that steer the dynamic linker are for the container, not for bwrap.
-        own = {key: value for key, value in spec.environment.items() if not key.startswith("LD_")}
+        own = {key: value for key, value in environment.items() if not key.startswith("LD_")}
         linker = [
             part
-            for key, value in spec.environment.items()
+            for key, value in environment.items()
             if key.startswith("LD_")
             for part in ("--setenv", key, value)
         ]
@@ -143,8 +151,7 @@ def _points(mounts: Iterable[Mount]) -> list[Mount]:
 
 def _python_folders() -> list[str]:
     """Where the running interpreter and our own package lie, outside the system's folders."""
-    package = Path(__file__).resolve().parents[3]
-    found = [sys.prefix, sys.base_prefix, str(Path(sys.base_prefix).resolve()), str(package)]
+    found = [sys.prefix, sys.base_prefix, str(Path(sys.base_prefix).resolve()), *host_packages()]
     executable = Path(sys.executable)
     found.append(str(executable.resolve().parent.parent))
     return [path for path in found if len(Path(path).parts) > 1 and Path(path).parts[1] not in _SYSTEM]

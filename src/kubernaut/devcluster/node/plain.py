@@ -8,11 +8,12 @@ variables that hold exactly such a path.
 import asyncio
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from kubernaut.devcluster.node.logs import ContainerLog
 from kubernaut.devcluster.node.processes import RunningProcess, dying_with_parent, start_process
-from kubernaut.devcluster.node.programs import find_program, with_host_python
+from kubernaut.devcluster.node.programs import find_program, with_host_packages, with_host_python
 from kubernaut.devcluster.node.runtime import ContainerSpec
 from kubernaut.devcluster.objects import Object
 
@@ -42,16 +43,16 @@ class Plain:
             root = spec.folder / "root"
             await asyncio.to_thread(shutil.copytree, spec.image.rootfs, root, symlinks=True)
         places = _Places(spec, root)
-        argv = list(spec.argv) or [""]
+        argv, environment = list(spec.argv) or [""], dict(spec.environment)
         if spec.image.uses_host_python:
-            argv = with_host_python(argv)
+            argv, environment = with_host_python(argv), with_host_packages(environment)
         if not Path(argv[0]).is_absolute() or places.host(argv[0]) != argv[0]:
-            argv[0] = str(find_program(argv[0], spec.environment, [root, Path("/")]))
+            argv[0] = str(find_program(argv[0], environment, [root, Path("/")]))
         argv = [argv[0], *(places.host(part) for part in argv[1:])]
         log.write(f"kubernaut: {self.notice}\n".encode())
         return await start_process(
             dying_with_parent(argv),
-            _environment(spec, places),
+            _environment(spec, environment, places),
             log,
             working_dir=places.folder(spec.working_dir),
         )
@@ -80,9 +81,9 @@ class _Places:
         return found if text != "/" and found.is_dir() else self._root
 
 
-def _environment(spec: ContainerSpec, places: _Places) -> dict[str, str]:
+def _environment(spec: ContainerSpec, given: Mapping[str, str], places: _Places) -> dict[str, str]:
     made: dict[str, str] = {}
-    for key, value in spec.environment.items():
+    for key, value in given.items():
         if key in _SEARCH_PATHS:
             parts = value.split(":")
             both = [places.host(part) for part in parts] + (parts if key == "PATH" else [])

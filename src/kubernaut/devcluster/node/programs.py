@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+import msgspec
+
 from kubernaut.devcluster.node.runtime import StartRefused
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -29,6 +31,23 @@ def with_host_python(argv: Sequence[str]) -> list[str]:
     if argv and _PYTHON.fullmatch(argv[0]):
         return [sys.executable, *argv[1:]]
     return list(argv)
+
+
+def with_host_packages(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with our own package, and those it needs, at the end of PYTHONPATH.
+
+    An interpreter finds them by itself when they are installed; not when they were on the path of the
+    program that runs the cluster.
+    """
+    given = environment.get("PYTHONPATH", "").split(":")
+    parts = [part for part in given if part] + host_packages()
+    return {**environment, "PYTHONPATH": ":".join(dict.fromkeys(parts))}
+
+
+def host_packages() -> list[str]:
+    """The folders that hold our own package and its dependencies."""
+    own = Path(__file__).resolve().parents[3]
+    return list(dict.fromkeys((str(own), str(Path(msgspec.__file__).resolve().parents[1]))))
 
 
 def find_program(program: str, environment: Mapping[str, str], roots: Sequence[Path]) -> Path:
