@@ -72,7 +72,7 @@ async def test_a_client_certificate_and_an_authority_in_the_file_are_used(tmp_pa
             await cluster.version()
             assert cluster.connection.namespace == "apps"
         file = kubeconfig(tmp_path, url, cluster=authority, user={})
-        async with Cluster.connect(file) as cluster:
+        async with Cluster.connect(file, clock=VirtualClock()) as cluster:
             with pytest.raises(Unreachable):
                 await cluster.version()
 

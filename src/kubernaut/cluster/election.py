@@ -179,7 +179,8 @@ class LeaderElection:
             lease = self._lease or await self._read()
             if lease["spec"].get("holderIdentity") != self.identity:
                 return
-            spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+            spec = {**lease["spec"], "leaseDurationSeconds": 1}
+            del spec["holderIdentity"]  # newer servers refuse an empty one
             work = self._cluster.replace(LEASES, {**lease, "spec": spec})
             await within(self._clock, _RELEASE_SECONDS, work)
         except (ClusterError, TimeoutError) as error:
