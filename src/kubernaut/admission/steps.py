@@ -1,0 +1,133 @@
+"""Each step for itself: its name, action, image, account, times."""
+
+import re
+from collections.abc import Iterator
+
+from kubernaut.admission.catalogue import check_contract, is_account_name
+from kubernaut.admission.survey import Placed, Survey
+from kubernaut.admission.times import seconds_of
+from kubernaut.api.definition import ActionDefinition
+from kubernaut.api.faults import Fault
+from kubernaut.api.workflow import Retry, Step
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_TYPE = re.compile(r"[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9_-]*")
+_IMAGE = re.compile(r"[^@\s]+@sha256:[a-f0-9]{64}")
+
+
+def name_faults(survey: Survey) -> Iterator[Fault]:
+    """Malformed names, and names used twice, also between `steps` and `finally`."""
+    for placed in survey.placed:
+        path, name = f"{placed.path}.name", placed.step.name
+        if not _NAME.fullmatch(name):
+            yield Fault(path, "is malformed", "Write a-z, 0-9 and hyphens, at most 63 characters.")
+        first = survey.by_name[name]
+        if first is not placed:
+            yield Fault(path, f"the name {name[:63]} is already used by {first.path}", "Give each step its own.")
+
+
+def action_faults(survey: Survey) -> Iterator[Fault]:
+    """Unknown action types, images that may not run, accounts that a step may not choose."""
+    for placed in survey.placed:
+        step, path = placed.step, placed.path
+        if step.image is not None and not _IMAGE.fullmatch(step.image):
+            yield Fault(
+                f"{path}.image",
+                "must name the image by digest",
+                "Write name@sha256:<64 hex digits>; a tag could change under the run.",
+            )
+        definition = survey.door.catalogue.get(step.action_type)
+        if definition is None:
+            yield _unknown_type(survey, placed)
+            continue
+        if survey.action_of(step) is None:
+            yield Fault(
+                f"{path}.image",
+                "is not the catalogue's, and its contract is not known",
+                f"Leave it out to run {definition.spec.image}.",
+            )
+        elif step.image in survey.door.contracts and step.image != definition.spec.image:
+            yield from _foreign_contract(survey, placed)
+        yield from _account_faults(step, path, definition)
+        if step.cluster:
+            yield Fault(f"{path}.cluster", "is reserved for runs in several clusters", "Leave it out.")
+
+
+def contract_faults(survey: Survey) -> Iterator[Fault]:
+    """Contracts that contradict themselves: nothing can be judged by them."""
+    told: set[str] = set()
+    for placed in survey.placed:
+        known = survey.action_of(placed.step)
+        if known is None or known.action.key in told:
+            continue
+        told.add(known.action.key)
+        broken = check_contract(known.action.contract, "contract")
+        if broken:
+            first = f"{broken[0].path} {broken[0].message}"
+            mend = "Whoever keeps the catalogue has to mend it."
+            yield Fault(f"{placed.path}.actionType", f"the catalogue's entry is broken: {first}", mend)
+
+
+def time_faults(survey: Survey) -> Iterator[Fault]:
+    """Timeouts above what the contract allows, and waits that cannot be."""
+    for placed in survey.placed:
+        step, path = placed.step, placed.path
+        known = survey.action_of(step)
+        yield from retry_faults(step.retry, f"{path}.retry", survey.door.max_workflow_seconds)
+        if step.timeout is not None:
+            most = known.action.contract.max_timeout if known else ""
+            yield from timeout_faults(step.timeout, most, f"{path}.timeout")
+
+
+def timeout_faults(text: str, most: str, path: str) -> Iterator[Fault]:
+    """A timeout that is no duration, or above the most that the contract allows (empty: not known)."""
+    seconds, limit = seconds_of(text), seconds_of(most)
+    if seconds is None:
+        yield Fault(path, "is no duration", 'Write for example "90s", "5m" or "1h30m".')
+    elif seconds <= 0:
+        yield Fault(path, "must be longer than nothing")
+    elif limit is not None and seconds > limit:
+        yield Fault(path, f"is longer than the action's contract allows ({most})")
+
+
+def retry_faults(retry: Retry, path: str, most_seconds: float) -> Iterator[Fault]:
+    """Waits between attempts that are no durations, too long, or the wrong way round."""
+    base, cap = seconds_of(retry.backoff.base), seconds_of(retry.backoff.cap)
+    for name, seconds in (("base", base), ("cap", cap)):
+        here = f"{path}.backoff.{name}"
+        if seconds is None:
+            yield Fault(here, "is no duration", 'Write for example "10s" or "5m".')
+        elif seconds > most_seconds:
+            yield Fault(here, f"is longer than {most_seconds / 3600:g} hours")
+    if base is not None and cap is not None and base > cap:
+        yield Fault(f"{path}.backoff.base", f"is above the cap of {retry.backoff.cap}")
+    if not 0 <= retry.limit <= 10:
+        yield Fault(f"{path}.limit", "must be between 0 and 10")
+
+
+def _unknown_type(survey: Survey, placed: Placed) -> Fault:
+    path, asked = f"{placed.path}.actionType", placed.step.action_type
+    if not _TYPE.fullmatch(asked):
+        return Fault(path, "is malformed", "Write domain/action, for example kubernetes/scale_deployment.")
+    nearest = survey.types_nearest
+    near = nearest.find(asked)
+    hint = f"Did you mean {near}? " if near else ""
+    return Fault(path, f"the catalogue has no action {asked}", hint + nearest.listed())
+
+
+def _foreign_contract(survey: Survey, placed: Placed) -> Iterator[Fault]:
+    step = placed.step
+    name = survey.door.contracts[step.image or ""].metadata.name
+    if name not in (step.action_type, step.action_type.rpartition("/")[2]):
+        yield Fault(f"{placed.path}.image", f"the image's contract is that of {name}, not of {step.action_type}")
+
+
+def _account_faults(step: Step, path: str, definition: ActionDefinition) -> Iterator[Fault]:
+    asked, registered = step.service_account_name, definition.spec.service_account_name
+    here = f"{path}.serviceAccountName"
+    if asked in ("", registered):
+        return
+    if not definition.spec.allow_other_service_accounts:
+        yield Fault(here, f"{step.action_type} runs as {registered}, and as nobody else", "Leave it out.")
+    elif not is_account_name(asked):
+        yield Fault(here, "is no name of a ServiceAccount")
