@@ -30,6 +30,11 @@ def failure_from(error: BaseException) -> CommandFailed | None:
 
         if isinstance(error, ClusterError):
             return _from_cluster(error)
+    if "kubernaut.cli.manifests" in sys.modules:
+        from kubernaut.cli.manifests import UnreadableManifest
+
+        if isinstance(error, UnreadableManifest):
+            return CommandFailed(str(error), code=Exit.REFUSED)
     if isinstance(error, OSError) and error.filename is not None:
         return CommandFailed(f"{error.filename}: {error.strerror}")
     return None

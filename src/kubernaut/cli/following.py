@@ -7,8 +7,9 @@ from typing import Any
 from kubernaut.cli.exits import Exit
 from kubernaut.cli.failures import CommandFailed
 from kubernaut.cli.output import Json, colour_of, moment, part, parts, span, took, value_at
-from kubernaut.cli.session import Cluster, ResourceKind, short_name, versions_of
+from kubernaut.cli.session import short_name, versions_of
 from kubernaut.cli.terminal import Terminal
+from kubernaut.cluster import Cluster, ResourceKind
 
 _ENDS = {
     "Completed": Exit.SUCCEEDED,

@@ -1,8 +1,8 @@
 """Asking something of a running execution: an entry appended to `spec.requests`."""
 
 from kubernaut.cli.output import parts, value_at
-from kubernaut.cli.session import Cluster, Json, fetch, kinds
-from kubernaut.cluster import Conflict, Forbidden, Invalid, NotFound, ResourceKind
+from kubernaut.cli.session import fetch
+from kubernaut.cluster import Cluster, Conflict, Forbidden, Invalid, Json, NotFound, ResourceKind, kinds
 from kubernaut.concurrency import SystemClock
 
 # Who the server takes us for (authentication.k8s.io/v1, served since Kubernetes 1.28).

@@ -44,7 +44,8 @@ async def _cancel(
     from kubernaut.cli.exits import Exit
     from kubernaut.cli.following import exit_for, follow
     from kubernaut.cli.requests import ask
-    from kubernaut.cli.session import connected, fetch, kinds
+    from kubernaut.cli.session import connected, fetch
+    from kubernaut.cluster import kinds
 
     kind, namespace = kinds.WORKFLOW_EXECUTIONS, where.namespace_or_default
     async with connected(where, terminal) as cluster:

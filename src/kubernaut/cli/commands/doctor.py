@@ -13,7 +13,7 @@ from kubernaut.cli.output import moment, value_at
 from kubernaut.cli.terminal import Terminal, current_terminal
 
 if TYPE_CHECKING:
-    from kubernaut.cli.session import Cluster
+    from kubernaut.cluster import Cluster
 
 
 class Finding(NamedTuple):
@@ -86,8 +86,7 @@ async def _installation(cluster: "Cluster") -> Finding:
 
 
 async def _namespace(cluster: "Cluster", namespace: str) -> Finding:
-    from kubernaut.cli.session import kinds
-    from kubernaut.cluster import Forbidden, NotFound
+    from kubernaut.cluster import Forbidden, NotFound, kinds
 
     try:
         await cluster.get(kinds.NAMESPACES, namespace)
@@ -99,8 +98,7 @@ async def _namespace(cluster: "Cluster", namespace: str) -> Finding:
 
 
 async def _controller(cluster: "Cluster") -> Finding:
-    from kubernaut.cli.session import kinds
-    from kubernaut.cluster import Forbidden, NotFound
+    from kubernaut.cluster import Forbidden, NotFound, kinds
     from kubernaut.concurrency import SystemClock
 
     mend = "Install it with: kubernaut install --apply   or run it here with: kubernaut controller"
@@ -121,8 +119,8 @@ async def _controller(cluster: "Cluster") -> Finding:
 
 
 async def _catalogue(cluster: "Cluster") -> Finding:
-    from kubernaut.cli.session import fetch_all, kinds
-    from kubernaut.cluster import Forbidden
+    from kubernaut.cli.session import fetch_all
+    from kubernaut.cluster import Forbidden, kinds
 
     try:
         definitions = await fetch_all(cluster, kinds.ACTION_DEFINITIONS, None)
@@ -136,8 +134,7 @@ async def _catalogue(cluster: "Cluster") -> Finding:
 
 
 async def _permissions(cluster: "Cluster", namespace: str) -> AsyncIterator[Finding]:
-    from kubernaut.cli.session import kinds
-    from kubernaut.cluster import Access, may_i
+    from kubernaut.cluster import Access, kinds, may_i
 
     kind = kinds.WORKFLOW_EXECUTIONS
     for verb in ("create", "get", "list", "watch", "patch"):

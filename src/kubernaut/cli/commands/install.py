@@ -12,6 +12,9 @@ from kubernaut.cli.output import Json
 from kubernaut.cli.terminal import Terminal, current_terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kubernaut.cli.building import StoredImage
     from kubernaut.cluster import Cluster
 
 
@@ -30,16 +33,22 @@ if TYPE_CHECKING:
     "--images",
     "layout",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of built images. Default: build/images, built if it is not there.",
+    default=Path("build/images"),
+    show_default=True,
+    help="Folder of built images; they are built if it is not there.",
 )
-@click.option("--registry", metavar="HOST/PATH", help="Where `kubernaut images push` put the images.")
+@click.option(
+    "--registry",
+    metavar="HOST/PATH",
+    help="Where the cluster pulls the images from. Default: where they were last pushed.",
+)
 @click.option("--no-controller", is_flag=True, help="Leave out the controller's Deployment: it runs elsewhere.")
 @cluster_options
 def command(
     do_apply: bool,
     dry_run: bool,
     targets: tuple[str, ...],
-    layout: Path | None,
+    layout: Path,
     registry: str | None,
     no_controller: bool,
     kubeconfig: Path | None,
@@ -50,12 +59,23 @@ def command(
     Definitions, namespaces, permissions, quota, network policies, the action catalogue, the controller.
     Applying again brings everything up to date.
     """
+    from kubernaut.cli import images
+    from kubernaut.cli.building import pushed_to
     from kubernaut.cli.session import speak
 
     terminal = current_terminal()
     if dry_run and not do_apply:
         raise CommandFailed("--dry-run belongs to --apply", code=Exit.USAGE)
-    manifests = manifests_for(targets, layout, registry, with_controller=not no_controller)
+    registry = registry or pushed_to(layout)
+    if registry is None:
+        registry = images.REPOSITORY
+        terminal.remark(
+            f"note: the manifests name images in {registry}. A cluster that cannot pull them there needs: "
+            "kubernaut images push REGISTRY"
+        )
+    manifests = manifests_for(
+        targets, _stored_images(terminal, layout), registry.rstrip("/"), with_controller=not no_controller
+    )
     if do_apply:
         speak(_apply(terminal, Where(kubeconfig, context), manifests, dry_run))
     else:
@@ -63,26 +83,39 @@ def command(
 
 
 def manifests_for(
-    targets: tuple[str, ...], layout: Path | None, registry: str | None, *, with_controller: bool
+    targets: tuple[str, ...], stored: "Sequence[StoredImage]", registry: str, *, with_controller: bool
 ) -> list[Json]:
-    """Everything, in the order in which it is applied. Builds the images if there are none yet."""
+    """Everything, in the order in which it is applied."""
     from kubernaut.api.crd import custom_resource_definitions
-    from kubernaut.cli import images, installing
+    from kubernaut.cli import installing
 
-    built = images.built_images(layout)
-    contracts = [image.contract for image in built.actions]
+    actions = [(image, image.contract) for image in stored if image.contract is not None]
+    contracts = [contract for _, contract in actions]
+    controller = next((image for image in stored if image.contract is None), None)
     definitions = [
-        installing.definition_manifest(image.contract, image.reference(registry)) for image in built.actions
+        installing.definition_manifest(contract, str(image.reference(registry))) for image, contract in actions
     ]
     bindings = [item for target in targets for item in installing.target_manifests(contracts, target)]
     return [
         *installing.place_manifests(),
         *custom_resource_definitions(),
-        *installing.controller_manifests(built.controller.reference(registry) if with_controller else ""),
+        *installing.controller_manifests(
+            str(controller.reference(registry)) if controller is not None and with_controller else ""
+        ),
         *installing.action_manifests(contracts),
         *bindings,
         *definitions,
     ]
+
+
+def _stored_images(terminal: Terminal, layout: Path) -> "list[StoredImage]":
+    """Those of the layout, which is made first if it is not there."""
+    from kubernaut.cli.building import build_all, images_in
+
+    if not layout.exists():
+        terminal.remark(f"building the images into {layout}")
+        build_all(terminal, layout, "auto")
+    return images_in(layout)
 
 
 def _print(terminal: Terminal, manifests: list[Json]) -> None:

@@ -13,7 +13,7 @@ from kubernaut.cli.terminal import Terminal, current_terminal
 
 if TYPE_CHECKING:
     from kubernaut.cli.manifests import Manifest
-    from kubernaut.cli.session import Cluster, ResourceKind
+    from kubernaut.cluster import Cluster, ResourceKind
 
 
 @click.command("run")
@@ -41,7 +41,6 @@ def command(
     Executions are created, once: submitting the same file again changes nothing, unless --again is said.
     Other objects (a Deployment to try it on, for example) are applied first, as kubectl apply would.
     """
-    from kubernaut.cli.linting import refuse_faults
     from kubernaut.cli.manifests import read_manifests
     from kubernaut.cli.session import speak
 
@@ -49,7 +48,6 @@ def command(
     if not manifests:
         raise CommandFailed("nothing stands in these files", code=Exit.USAGE)
     terminal = current_terminal()
-    refuse_faults(terminal, manifests)
     submission = _Submission(terminal, Where(kubeconfig, context, namespace), again=again, dry_run=dry_run)
     return speak(submission.carry_out(manifests, wait=wait and not dry_run, seconds=timeout))
 
@@ -63,7 +61,8 @@ class _Submission:
 
     async def carry_out(self, manifests: "list[Manifest]", *, wait: bool, seconds: float | None) -> int:
         from kubernaut.cli.following import follow
-        from kubernaut.cli.session import connected, kind_named, kinds, require_installation
+        from kubernaut.cli.session import connected, kind_named, require_installation
+        from kubernaut.cluster import kinds
 
         executions = (kinds.WORKFLOW_EXECUTIONS, kinds.ACTION_EXECUTIONS)
         ours = [(kind_named(manifest.kind), manifest) for manifest in manifests]
@@ -74,6 +73,7 @@ class _Submission:
             if len(others) == len(manifests):
                 return Exit.SUCCEEDED
             await require_installation(cluster)
+            await self._judge(cluster, manifests)
             submitted = [
                 (kind, await self._submit(cluster, kind, manifest))
                 for kind, manifest in ours
@@ -86,6 +86,22 @@ class _Submission:
                 for kind, found in submitted
             ]
         return next((code for code in codes if code is not Exit.SUCCEEDED), Exit.SUCCEEDED)
+
+    async def _judge(self, cluster: "Cluster", manifests: "list[Manifest]") -> None:
+        """The door's verdict before anything is created. Raises CommandFailed."""
+        import msgspec
+
+        from kubernaut.api.definition import ActionDefinition
+        from kubernaut.cli.linting import faults_in, refuse_faults
+        from kubernaut.cli.session import fetch_all
+        from kubernaut.cluster import Forbidden, kinds
+
+        try:
+            stored = await fetch_all(cluster, kinds.ACTION_DEFINITIONS, None)
+        except Forbidden:  # the controller will judge with the catalogue that it sees
+            return
+        catalogue = {item.spec.action_type: item for item in msgspec.convert(stored, list[ActionDefinition])}
+        refuse_faults(self._terminal, faults_in(manifests, catalogue, is_offline=True))
 
     async def _apply(self, cluster: "Cluster", manifests: "list[Manifest]") -> None:
         from kubernaut.cluster import apply_manifests

@@ -24,8 +24,8 @@ def command(of_cluster: bool, kubeconfig: Path | None, context: str | None) -> N
 
 async def _ask(terminal: Terminal, where: Where) -> None:
     from kubernaut.api import names
-    from kubernaut.cli.session import OUR_KINDS, connected, crd_annotation
-    from kubernaut.cluster import Forbidden, NotFound
+    from kubernaut.cli.session import OUR_KINDS, connected
+    from kubernaut.cluster import Forbidden, NotFound, crd_annotation
 
     async with connected(where, terminal) as cluster:
         version = await cluster.version()

@@ -4,14 +4,22 @@
 ways give the same objects.
 """
 
-from kubernaut.cli.installing.actions import action_manifests, definition_manifest, target_manifests
+from kubernaut.cli.installing.actions import (
+    account_of,
+    action_manifests,
+    definition_manifest,
+    shipped_contracts,
+    target_manifests,
+)
 from kubernaut.cli.installing.controller import controller_manifests
 from kubernaut.cli.installing.places import place_manifests
 
 __all__ = [
+    "account_of",
     "action_manifests",
     "controller_manifests",
     "definition_manifest",
     "place_manifests",
+    "shipped_contracts",
     "target_manifests",
 ]

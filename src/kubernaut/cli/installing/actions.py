@@ -1,19 +1,26 @@
-"""For each action: its account, its permissions from its contract, its entry in the catalogue."""
+"""For each action: its account and its permissions from its contract."""
 
 from collections.abc import Iterable
 from typing import Any
 
+from kubernaut.actions import SHIPPED
 from kubernaut.api import names
 from kubernaut.api.contract import ActionContract, Permission
 from kubernaut.api.definition import ActionDefinition, DefinitionSpec
 from kubernaut.api.meta import ObjectMeta, to_object, to_wire
 from kubernaut.cli.installing.places import PART_OF
 from kubernaut.cli.options import EXECUTION_NAMESPACE
+from kubernaut.sdk.entrypoint import find_action
 
 Json = dict[str, Any]
 
 RUNNER = "kubernaut-runner"
 _RBAC = "rbac.authorization.k8s.io"
+
+
+def shipped_contracts() -> list[ActionContract]:
+    """Of the actions in the box."""
+    return [find_action(module).contract for module in SHIPPED]
 
 
 def account_of(contract: ActionContract) -> str:
