@@ -205,7 +205,9 @@ def validate_metadata(obj: Object, resource: Resource, rule: NameRule) -> Iterat
         complaints = qualified_name(finalizer)
         for words in complaints:
             yield invalid(path, finalizer, words)
-        if not complaints and "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+        is_short = "/" not in finalizer and finalizer not in STANDARD_FINALIZERS
+        # Definitions carry `customresourcecleanup.apiextensions.k8s.io`; only built-in workloads are strict.
+        if not complaints and is_short and resource.group != "apiextensions.k8s.io":
             yield invalid(path, finalizer, "name is neither a standard finalizer name nor is it fully qualified")
 
 
