@@ -1,9 +1,9 @@
 """DevCluster: one whole cluster as an async context manager.
 
-    async with DevCluster() as cluster:
-        cluster.write_kubeconfig(path)      # for kubectl and any other client
-        cluster.store.create(...)           # in process, see `store`
-        cluster.requests.writes()           # what was asked of the API server
+async with DevCluster() as cluster:
+    cluster.write_kubeconfig(path)      # for kubectl and any other client
+    cluster.store.create(...)           # in process, see `store`
+    cluster.requests.writes()           # what was asked of the API server
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .ledger import Change, Journal
 from .request_log import RequestLog
 from .rest.server import ApiServer, Middleware
 from .rest.subresources import LogReader
-from .store import Store
+from .store import Attributes, Store
 
 Hook: TypeAlias = Callable[["DevCluster", Supervisor], Awaitable[None]]
 """Started with the cluster, in order, when its API already answers; tasks go to the supervisor."""
@@ -167,9 +167,7 @@ class DevCluster:
             "kind": "Config",
             "clusters": [{"name": name, "cluster": cluster}],
             "users": [{"name": name, "user": {"token": token}}],
-            "contexts": [
-                {"name": name, "context": {"cluster": name, "user": name, "namespace": namespace}}
-            ],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": namespace}}],
             "current-context": name,
         }
         return yaml.safe_dump(config, sort_keys=False)
@@ -208,6 +206,6 @@ class DevCluster:
         self.server.subresources.read_log = reader
 
 
-def _deletion_lifecycle(attributes: admission.Attributes) -> None:
+def _deletion_lifecycle(attributes: Attributes) -> None:
     if attributes.operation == "DELETE":
         namespace_lifecycle(attributes)

@@ -124,7 +124,7 @@ def record_change(
 
 
 def _version_changed(obj: Object, old: Object) -> bool:
-    return obj["metadata"].get("generation") != old["metadata"].get("generation")
+    return bool(obj["metadata"].get("generation") != old["metadata"].get("generation"))
 
 
 def _sets_of(obj: Object) -> list[Any]:

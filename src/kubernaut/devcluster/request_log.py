@@ -74,10 +74,7 @@ class RequestLog:
         return [
             call
             for call in self._calls
-            if call.is_write
-            and call.code < 300
-            and call.resource != "events"
-            and (not user or call.user == user)
+            if call.is_write and call.code < 300 and call.resource != "events" and (not user or call.user == user)
         ]
 
     def snapshot(self) -> Counter[tuple[str, str, str]]:

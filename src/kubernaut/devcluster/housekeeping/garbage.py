@@ -6,11 +6,13 @@ matter, and always on the latest state. Rules: kube-controller-manager's garbage
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from kubernaut.devcluster.deleting import FOREGROUND, ORPHAN
 from kubernaut.devcluster.errors import ApiError, NotFound
 from kubernaut.devcluster.ledger import Change
-from kubernaut.devcluster.objects import Object, is_deleting, name_of, namespace_of, owners_of, uid_of
-from kubernaut.devcluster.resources import EVENTS
+from kubernaut.devcluster.objects import Object, is_deleting, list_at, name_of, namespace_of, owners_of, uid_of
+from kubernaut.devcluster.resources import EVENTS, Propagation
 from kubernaut.devcluster.store import Store, Write
 
 _WRITE = Write(manager="garbage-collector")
@@ -141,21 +143,14 @@ class GarbageCollector:
 
     def _delete(self, place: tuple[str, str, str], obj: Object, *, foreground: bool) -> None:
         finalizers = obj["metadata"].get("finalizers") or ()
+        policy: Propagation = "Background"
         if ORPHAN in finalizers:
             policy = "Orphan"
-        else:
-            policy = "Foreground" if foreground or FOREGROUND in finalizers else "Background"
-        try:
-            self._store.delete(
-                place[0],
-                place[2],
-                place[1],
-                propagation="Orphan" if policy == "Orphan" else "Foreground" if policy == "Foreground" else "Background",
-                uid=uid_of(obj),
-                write=_WRITE,
-            )
-        except NotFound:
-            pass
+        elif foreground or FOREGROUND in finalizers:
+            policy = "Foreground"
+        # What has gone meanwhile need not be deleted.
+        with suppress(NotFound):
+            self._store.delete(place[0], place[2], place[1], propagation=policy, uid=uid_of(obj), write=_WRITE)
 
     def _drop_references(self, resource: str, obj: Object, uids: set[str]) -> None:
         def change(new: Object) -> None:
@@ -173,12 +168,10 @@ class GarbageCollector:
 
     def _drop_finalizer(self, place: tuple[str, str, str], finalizer: str) -> None:
         def change(new: Object) -> None:
-            held = new["metadata"].get("finalizers") or []
+            held = list_at(new, "metadata", "finalizers")
             new["metadata"]["finalizers"] = [name for name in held if name != finalizer]
 
         try:
             self._store.edit(place[0], place[2], place[1], change, write=_WRITE)
         except NotFound:
             return
-
-

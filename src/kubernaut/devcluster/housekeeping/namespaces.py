@@ -111,9 +111,7 @@ class Namespaces:
                 obj = record.object
                 if not is_deleting(obj) or FOREGROUND in list_at(obj, "metadata", "finalizers"):
                     try:
-                        self._store.delete(
-                            resource, name_of(obj), name, propagation="Background", write=_EMPTYING
-                        )
+                        self._store.delete(resource, name_of(obj), name, propagation="Background", write=_EMPTYING)
                     except NotFound:
                         continue
                 if self._store.ledger.get(resource.storage, (name, name_of(obj))) is not None:

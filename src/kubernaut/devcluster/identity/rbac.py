@@ -67,7 +67,7 @@ class Authorizer:
         for binding, namespace, rule in self.rules_of(user, access.namespace):
             if covers(rule, access):
                 metadata, role = binding["metadata"], binding["roleRef"]
-                where = f'{namespace}/{metadata["name"]}' if namespace else metadata["name"]
+                where = f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
                 return Verdict(
                     True,
                     f'RBAC: allowed by {binding["kind"]} "{where}" of {role["kind"]} '
@@ -96,7 +96,8 @@ class Authorizer:
 
 
 def _subject_of(user: User, binding: Object, namespace: str) -> Object | None:
-    for subject in list_at(binding, "subjects"):
+    subjects: list[Object] = list_at(binding, "subjects")
+    for subject in subjects:
         kind, name = subject.get("kind"), subject.get("name")
         if (
             (kind == "User" and name == user.name)

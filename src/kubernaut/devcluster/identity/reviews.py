@@ -109,5 +109,3 @@ def self_subject_rules_review(body: Object, authorizer: Authorizer, user: User) 
             rules.append({part: rule[part] for part in parts if part in rule})
     status = {"resourceRules": rules, "nonResourceRules": paths, "incomplete": False}
     return {**body, "status": status}
-
-

@@ -175,7 +175,8 @@ def _workloads() -> list[Resource]:
             short_names=(short,) if short else (),
             namespaced=True,
             categories=("all",) if short else (),
-            **{"has_generation": True, **more},
+            has_generation=bool(short),
+            **more,
         )
 
     return [
@@ -184,7 +185,6 @@ def _workloads() -> list[Resource]:
             "controllerrevisions",
             "",
             rules=BuiltinRules("ControllerRevision"),
-            has_generation=False,
         ),
         app("DaemonSet", "daemonsets", "ds", rules=DaemonSetRules(), subresources=_STATUS),
         app("Deployment", "deployments", "deploy", rules=DeploymentRules(), subresources=_SCALABLE),

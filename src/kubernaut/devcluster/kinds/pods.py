@@ -101,9 +101,8 @@ def quality_of_service(spec: Object) -> str:
         return "BestEffort"
     for request, limit in zip(requests, limits, strict=True):
         for part in ("cpu", "memory"):
-            if not limit.get(part) or parse_quantity(limit[part]) != parse_quantity(
-                request.get(part, limit[part])
-            ):
+            bound = limit.get(part)
+            if not bound or parse_quantity(bound) != parse_quantity(request.get(part) or bound):
                 return "Burstable"
     return "Guaranteed"
 

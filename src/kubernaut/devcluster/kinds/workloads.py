@@ -82,7 +82,7 @@ class DeploymentRules(WorkloadRules):
 
 
 def _is_zero(amount: object) -> bool:
-    return amount in (0, "0", "0%") and amount is not False
+    return amount in (0, "0", "0%")
 
 
 def _shown(amount: object) -> str:

@@ -51,18 +51,15 @@ def apply_configuration(
     for part in ("apiVersion", "kind"):
         if not body.get(part):
             raise BadRequest(f"error decoding YAML: Object '{part}' is missing")
-    if live is not None and metadata.get("resourceVersion"):
-        # An optimistic lock is checked with the update; it is not a field to own.
-        version = metadata.pop("resourceVersion")
-    else:
-        version = ""
+    # An optimistic lock is checked with the update; it is not a field to own.
+    version = metadata.pop("resourceVersion", "") if live is not None else ""
     said = owned_part(body)
     if subresource != "status" and resource.rules.has_status:
         said.pop("status", None)
     node = resource.rules.node
     applied = applied_set(said, node)
     start: Object = copied(live) if live is not None else _empty(body, place, resource)
-    merged = merged_value(start, said, node)
+    merged: Object = merged_value(start, said, node)
     if live is not None:
         last = _last_applied(live, write.manager, subresource)
         others = _owned_by_others(live, write.manager, subresource)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from kubernaut.devcluster.errors import BadRequest
-from kubernaut.devcluster.objects import copied, is_list, is_map
+from kubernaut.devcluster.objects import copied, is_list, is_map, list_at
 from kubernaut.devcluster.schema.fieldsets import below
 from kubernaut.devcluster.schema.nodes import ANY, Node
 
@@ -28,13 +28,14 @@ def strategic_patch(target: dict[str, Any], patch: dict[str, Any], node: Node) -
         return {}
     if directive not in (None, "merge"):
         raise BadRequest(f"Unknown patch type found: {directive}")
-    if is_list(patch.get(_RETAIN)):
-        for key in [key for key in target if key not in patch[_RETAIN]]:
+    retained: Any = patch.get(_RETAIN)
+    if is_list(retained):
+        for key in [key for key in target if key not in retained]:
             del target[key]
     for key, value in patch.items():
         if key.startswith(_DELETE_SCALARS):
             name = key.removeprefix(_DELETE_SCALARS)
-            target[name] = [item for item in target.get(name) or [] if item not in value]
+            target[name] = [item for item in list_at(target, name) if item not in value]
     for key, value in patch.items():
         if key.startswith("$"):
             continue
@@ -56,19 +57,23 @@ def _merged(held: Any, value: Any, node: Node, order: Any) -> Any:
     if not is_list(value):
         return value
     if node.merge_key:
-        return _ordered(_merged_list(held if is_list(held) else [], value, node), order, node)
+        return _ordered(_merged_list(items_of(held), value, node), order, node)
     if node.merge_set:
-        old = held if is_list(held) else []
+        old = items_of(held)
         joined = [*old, *(item for item in value if item not in old)]
         return _ordered(joined, order, node)
     return copied(value)
+
+
+def items_of(value: Any) -> list[Any]:
+    return value if is_list(value) else []
 
 
 def _merged_list(held: list[Any], patch: list[Any], node: Node) -> list[Any]:
     key, items = node.merge_key, node.items or ANY
     if any(is_map(item) and item.get(_DIRECTIVE) == "replace" and len(item) == 1 for item in patch):
         return [copied(item) for item in patch if not (is_map(item) and _DIRECTIVE in item)]
-    merged = list(held)
+    merged: list[Any] = list(held)
     for item in patch:
         if not is_map(item) or key not in item:
             raise BadRequest(f"map: {item} does not contain declared merge key: {key}")

@@ -19,10 +19,8 @@ from kubernaut.devcluster.writing import Write
 
 from .paths import Target
 
-
 LARGEST_BODY = 3 * 1024 * 1024
 """Bytes; the limit of kube-apiserver."""
-
 
 
 @dataclass(slots=True)
@@ -46,9 +44,7 @@ class Request:
     def flag(self, name: str) -> bool:
         value = self.query.get(name, "")
         if value not in ("", "0", "1", "true", "false", "True", "False"):
-            raise BadRequest(
-                f'strconv.ParseBool: parsing "{value}": invalid syntax for parameter {name}'
-            )
+            raise BadRequest(f'strconv.ParseBool: parsing "{value}": invalid syntax for parameter {name}')
         return value in ("1", "true", "True")
 
     def number(self, name: str) -> int | None:
@@ -129,7 +125,7 @@ def _loader() -> Any:
     global _cached_loader
     if _cached_loader is None:
         parent: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        loader = type("_JsonLoader", (parent,), {})
+        loader: Any = type("_JsonLoader", (parent,), {})
         loader.yaml_implicit_resolvers = {
             first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
             for first, resolvers in parent.yaml_implicit_resolvers.items()
@@ -190,5 +186,3 @@ def success(resource: Resource, obj: Object) -> Object:
         "status": "Success",
         "details": details,
     }
-
-

@@ -28,9 +28,7 @@ def _columns(text: str) -> tuple[Column, ...]:
         wide = word.endswith("+")
         name, _, kind = word.rstrip("+").partition("/")
         layout = "name" if name == "Name" else ""
-        found.append(
-            Column(name.replace("_", " "), kind or "string", priority=1 if wide else 0, format=layout)
-        )
+        found.append(Column(name.replace("_", " "), kind or "string", priority=1 if wide else 0, format=layout))
     return tuple(found)
 
 
@@ -315,26 +313,31 @@ def _priority(obj: Object, now: datetime) -> list[Any]:
 
 def _template(columns: str, *parts: Callable[[Object], Any]) -> Printer:
     """Name, simple parts, age."""
-    return Printer(
-        _columns(columns), lambda obj, now: [_name(obj), *(part(obj) for part in parts), _age(obj, now)]
-    )
+
+    def cells(obj: Object, now: datetime) -> list[Any]:
+        return [_name(obj), *(part(obj) for part in parts), _age(obj, now)]
+
+    return Printer(_columns(columns), cells)
 
 
 def _size(*parts: str) -> Callable[[Object], int]:
     return lambda obj: sum(len(obj.get(part) or ()) for part in parts)
 
 
-_CREATED = Printer(
-    _columns("Name Created_At/date"),
-    lambda obj, _now: [_name(obj), obj["metadata"].get("creationTimestamp")],
-)
+def _created(obj: Object, _now: datetime) -> list[Any]:
+    return [_name(obj), obj["metadata"].get("creationTimestamp")]
+
+
+def _revision(obj: Object, now: datetime) -> list[Any]:
+    return [_name(obj), "<none>", obj.get("revision", 0), _age(obj, now)]
+
+
+_CREATED = Printer(_columns("Name Created_At/date"), _created)
 _TEMPLATE_WIDE = "Containers+ Images+ Selector+"
 
 PRINTERS: dict[str, Printer] = {
     "pods": Printer(
-        _columns(
-            "Name Ready Status Restarts Age IP+ Node+ Nominated_Node+ Readiness_Gates+"
-        ),
+        _columns("Name Ready Status Restarts Age IP+ Node+ Nominated_Node+ Readiness_Gates+"),
         pod_cells,
     ),
     "deployments.apps": Printer(
@@ -353,7 +356,7 @@ PRINTERS: dict[str, Printer] = {
     ),
     "controllerrevisions.apps": Printer(
         _columns("Name Controller Revision/integer Age"),
-        lambda obj, now: [_name(obj), "<none>", obj.get("revision", 0), _age(obj, now)],
+        _revision,
     ),
     "jobs.batch": Printer(_columns(f"Name Status Completions Duration Age {_TEMPLATE_WIDE}"), _job),
     "cronjobs.batch": Printer(
@@ -363,21 +366,16 @@ PRINTERS: dict[str, Printer] = {
     "services": Printer(_columns("Name Type Cluster-IP External-IP Port(s) Age Selector+"), _service),
     "nodes": Printer(
         _columns(
-            "Name Status Roles Age Version Internal-IP+ External-IP+ OS-Image+ Kernel-Version+ "
-            "Container-Runtime+"
+            "Name Status Roles Age Version Internal-IP+ External-IP+ OS-Image+ Kernel-Version+ Container-Runtime+"
         ),
         _node,
     ),
     "events": Printer(
-        _columns(
-            "Last_Seen Type Reason Object Subobject+ Source+ Message First_Seen+ Count/integer+ Name+"
-        ),
+        _columns("Last_Seen Type Reason Object Subobject+ Source+ Message First_Seen+ Count/integer+ Name+"),
         _event,
     ),
     "persistentvolumeclaims": Printer(
-        _columns(
-            "Name Status Volume Capacity Access_Modes StorageClass VolumeAttributesClass Age VolumeMode+"
-        ),
+        _columns("Name Status Volume Capacity Access_Modes StorageClass VolumeAttributesClass Age VolumeMode+"),
         _claim,
     ),
     "persistentvolumes": Printer(

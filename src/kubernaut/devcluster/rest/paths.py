@@ -67,6 +67,4 @@ def verb_of(method: str, target: Target, *, is_watch: bool) -> str:
 def access_to(verb: str, target: Target) -> Access:
     if not target.resource:
         return Access(verb, path=target.path)
-    return Access(
-        verb, target.group, target.resource, target.subresource, target.namespace, target.name
-    )
+    return Access(verb, target.group, target.resource, target.subresource, target.namespace, target.name)

@@ -46,10 +46,7 @@ def pod_reason(obj: Object) -> str:
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "SchedulingGated":
             reason = "SchedulingGated"
     initializing = _init_reason(obj)
-    if initializing is not None:
-        reason = initializing
-    else:
-        reason = _container_reason(status, reason)
+    reason = _container_reason(status, reason) if initializing is None else initializing
     if obj["metadata"].get("deletionTimestamp"):
         if status.get("reason") == "NodeLost":
             return "Unknown"

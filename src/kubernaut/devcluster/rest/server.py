@@ -120,7 +120,7 @@ class ApiServer:
         except ApiError as error:
             code = error.code
             return _refusal(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the edge of a request: a bug must not end the server
             _log.exception("request failed", extra={"method": http.method, "path": http.path})
             return _refusal(InternalError("Internal error occurred: see the log of the cluster"))
         finally:
@@ -257,5 +257,3 @@ def _tls(pair: KeyPair, authority: bytes) -> ssl.SSLContext:
     context.load_verify_locations(cadata=authority.decode())
     context.verify_mode = ssl.CERT_OPTIONAL
     return context
-
-

@@ -24,12 +24,11 @@ from kubernaut.devcluster.metadata import invalid
 from kubernaut.devcluster.objects import Object, copied, is_map, labels_of, list_at, map_at
 from kubernaut.devcluster.patching import PatchType, patched
 from kubernaut.devcluster.quantities import parse_quantity
-from kubernaut.devcluster.resources import PODS, POD_DISRUPTION_BUDGETS, Resource
+from kubernaut.devcluster.resources import POD_DISRUPTION_BUDGETS, PODS, Resource
 from kubernaut.devcluster.selectors import selector_text, selects
 from kubernaut.devcluster.store import Store
 
 from .call import Request, json_response, out, parsed, raw_response
-from .verbs import delete_options
 
 if TYPE_CHECKING:
     from kubernaut.devcluster.node.logs import LogQuery
@@ -97,9 +96,7 @@ class Subresources:
                 holder = holder.setdefault(part, {})
             holder[path[-1]] = replicas
 
-        changed = self._store.edit(
-            resource, target.name, target.namespace, change, write=request.write()
-        )
+        changed = self._store.edit(resource, target.name, target.namespace, change, write=request.write())
         return json_response(_scale_of(changed, resource))
 
     # -- pods --------------------------------------------------------------------------------------
@@ -142,9 +139,7 @@ class Subresources:
             needed = _needed(spec, total)
             if _is_ready(pod) and total - 1 < needed:
                 message = "Cannot evict pod as it would violate the pod's disruption budget."
-                detail = (
-                    f"The disruption budget {name} needs {needed} healthy pods and has {total} currently"
-                )
+                detail = f"The disruption budget {name} needs {needed} healthy pods and has {total} currently"
                 cause = {"reason": "DisruptionBudget", "message": detail}
                 raise TooManyRequests(message, {"causes": [cause]})
 
@@ -202,9 +197,8 @@ def _container(pod: Object, name: str) -> str:
         mains = [c["name"] for c in list_at(spec, "containers")]
         if len(mains) == 1 or marked:
             return str(marked or mains[0])
-        raise BadRequest(
-            f"a container name must be specified for pod {pod['metadata']['name']}, choose one of: [{' '.join(mains)}]"
-        )
+        pod_name, choice = pod["metadata"]["name"], " ".join(mains)
+        raise BadRequest(f"a container name must be specified for pod {pod_name}, choose one of: [{choice}]")
     if name not in names:
         raise BadRequest(f"container {name} is not valid for pod {pod['metadata']['name']}")
     return name
@@ -286,5 +280,3 @@ def _scale_of(obj: Object, resource: Resource) -> Object:
         "spec": {"replicas": wanted or 0},
         "status": status,
     }
-
-

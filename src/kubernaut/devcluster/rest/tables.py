@@ -13,7 +13,12 @@ from kubernaut.devcluster.resources import Column, Resource
 from .cells import PRINTERS
 from .durations import age_of
 
-_STEP = re.compile(r"\.([\w\-/]+|\\\.)|\['((?:[^'\\]|\\.)+)'\]|\[(\d+|\*)\]|\[\?\(@\.(\w+)\s*==\s*[\"']([^\"']*)[\"']\)\]")
+_STEP = re.compile(
+    r"\.([\w\-/]+)"
+    r"|\['((?:[^'\\]|\\.)+)'\]"
+    r"|\[(\d+|\*)\]"
+    r"|\[\?\(@\.(\w+)\s*==\s*[\"']([^\"']*)[\"']\)\]"
+)
 _NAME = Column("Name", format="name", description="Name must be unique within a namespace.")
 _AGE = Column("Age")
 

@@ -50,7 +50,7 @@ class Verbs:
     def handle(self, request: Request, resource: Resource) -> web.Response:
         handlers: dict[str, Callable[[Request, Resource], web.Response]] = {
             "get": self.get,
-            "list": self.list,
+            "list": self.list_objects,
             "create": self.create,
             "update": self.update,
             "patch": self.patch,
@@ -81,7 +81,7 @@ class Verbs:
     def _answer_object(self, request: Request, resource: Resource, obj: Object, code: int = 200) -> web.Response:
         return self._answer(request, resource, Record(obj), code)
 
-    def list(self, request: Request, resource: Resource) -> web.Response:
+    def list_objects(self, request: Request, resource: Resource) -> web.Response:
         ledger = self.store.ledger
         tests = list_tests(request, resource)
         namespace = self._list_namespace(request, resource)
@@ -116,9 +116,7 @@ class Verbs:
         return raw_response(self._encoded_list(resource, kept, metadata))
 
     def _encoded_list(self, resource: Resource, kept: list[Record], metadata: dict[str, Any]) -> bytes:
-        head = to_json(
-            {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata}
-        )
+        head = to_json({"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata})
         plain = is_stored_form(resource)
         texts = [r.encoded if plain else to_json(out(resource, r.object)) for r in kept]
         return head[:-1] + b',"items":[' + b",".join(texts) + b"]}"
@@ -135,9 +133,7 @@ class Verbs:
         body = request.json_body()
         metadata = body.setdefault("metadata", {})
         self._match_url(request, resource, metadata)
-        obj = self.store.update(
-            resource, body, subresource=request.target.subresource, write=request.write()
-        )
+        obj = self.store.update(resource, body, subresource=request.target.subresource, write=request.write())
         return self._answer_object(request, resource, obj)
 
     def _match_url(self, request: Request, resource: Resource, metadata: Object) -> None:
@@ -166,7 +162,9 @@ class Verbs:
         body = parsed(request.body, is_yaml=kind == "apply")
         force = request.flag("force")
         if force and kind != "apply":
-            raise BadRequest("PatchOptions.meta.k8s.io: force: Forbidden: may not be specified for non-apply patch")
+            raise BadRequest(
+                "PatchOptions.meta.k8s.io: force: Forbidden: may not be specified for non-apply patch"
+            )
         namespace = self._namespace(request, resource)
         place = (namespace or "" if resource.namespaced else "", request.target.name)
         existed = self.store.ledger.get(resource.storage, place) is not None
@@ -315,5 +313,3 @@ def _read_token(token: str) -> tuple[int, tuple[str, str]]:
     except (binascii.Error, ValueError, KeyError, TypeError, msgspec.DecodeError):
         pass
     raise BadRequest("continue key is not valid: encoded continue token has a wrong format")
-
-

@@ -170,8 +170,8 @@ def _faults(tree: RuleTree, value: Any, old: Any, has_old: bool, path: str) -> I
         for index, item in enumerate(value):
             mark = _key_of(item, tree.list_keys)
             correlates = has_old and mark is not None and mark in known
-            was = known[mark] if correlates and mark is not None else None
-            yield from _faults(tree.items, item, was, correlates, f"{path}[{index}]")
+            before = known[mark] if correlates and mark is not None else None
+            yield from _faults(tree.items, item, before, correlates, f"{path}[{index}]")
 
 
 def _key_of(item: Any, keys: tuple[str, ...]) -> bytes | None:
@@ -219,8 +219,12 @@ def _rule_fault(rule: _Rule, value: Any, old: Any, has_old: bool, path: str) -> 
 @cache
 def _environment() -> Any:
     """Imported late: the CEL library takes longer to load than a cluster may take to start."""
-    from cel_expr_python import cel
-    from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
+    from cel_expr_python import cel  # pyright: ignore[reportMissingTypeStubs]
+    from cel_expr_python.ext import (  # pyright: ignore[reportMissingTypeStubs]
+        ext_bindings,
+        ext_optional,
+        ext_strings,
+    )
 
     kind = cel.Type
     dyn, boolean, text, integer = kind.DYN, kind.BOOL, kind.STRING, kind.INT
@@ -234,14 +238,14 @@ def _environment() -> Any:
         return cel.FunctionDecl(name, [cel.Overload(f"k8s_{name}", result, parameters, False, impl)])
 
     functions = [
-        member("isSorted", boolean, [kind.LIST], lambda items: sorted(items) == list(items)),
-        member("sum", dyn, [kind.LIST], lambda items: sum(items)),
-        member("min", dyn, [kind.LIST], lambda items: min(items)),
-        member("max", dyn, [kind.LIST], lambda items: max(items)),
+        member("isSorted", boolean, [kind.LIST], _is_sorted),
+        member("sum", dyn, [kind.LIST], sum),
+        member("min", dyn, [kind.LIST], min),
+        member("max", dyn, [kind.LIST], max),
         member("find", text, [text, text], _find),
         free("isURL", boolean, [text], _is_url),
         free("isQuantity", boolean, [text], _is_quantity),
-        free("quantityValue", integer, [text], lambda amount: int(parse_quantity(amount))),
+        free("quantityValue", integer, [text], _quantity_value),
     ]
     return cel.NewEnv(
         variables={"self": dyn, "oldSelf": dyn, "hasOldSelf": boolean},
@@ -253,6 +257,14 @@ def _environment() -> Any:
 def _find(text: str, pattern: str) -> str:
     match = re.search(pattern, text)
     return match[0] if match else ""
+
+
+def _is_sorted(items: list[Any]) -> bool:
+    return sorted(items) == list(items)
+
+
+def _quantity_value(amount: str) -> int:
+    return int(parse_quantity(amount))
 
 
 def _is_url(text: str) -> bool:

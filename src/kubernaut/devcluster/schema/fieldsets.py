@@ -126,7 +126,7 @@ def applied_set(value: Any, node: Node) -> FieldSet:
         return {}
     found: FieldSet = {}
     for key, (item, item_node) in children(value, node).items():
-        part = applied_set(item, item_node)
+        part: FieldSet = applied_set(item, item_node)
         undeclared = key.startswith("f:") and key[2:] not in node.fields
         if part and (undeclared or not key.startswith("f:")):
             part = {SELF: {}, **part}

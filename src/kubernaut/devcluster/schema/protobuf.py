@@ -24,14 +24,49 @@ Raw: TypeAlias = int | bytes
 # Go writes zero values of plain fields, which JSON leaves out. These are pointers in Go: a zero in
 # them was meant.
 _POINTERS = frozenset(
-    "replicas revisionHistoryLimit progressDeadlineSeconds parallelism completions "
-    "activeDeadlineSeconds backoffLimit ttlSecondsAfterFinished terminationGracePeriodSeconds "
-    "runAsUser runAsGroup fsGroup mode defaultMode deletionGracePeriodSeconds expirationSeconds "
-    "gracePeriodSeconds leaseTransitions minReplicas successfulJobsHistoryLimit partition priority "
-    "failedJobsHistoryLimit startingDeadlineSeconds tolerationSeconds backoffLimitPerIndex "
-    "maxFailedIndexes automountServiceAccountToken optional controller blockOwnerDeletion suspend "
-    "runAsNonRoot privileged readOnlyRootFilesystem allowPrivilegeEscalation enableServiceLinks "
-    "shareProcessNamespace immutable orphanDependents value".split()
+    [
+        "replicas",
+        "revisionHistoryLimit",
+        "progressDeadlineSeconds",
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "terminationGracePeriodSeconds",
+        "runAsUser",
+        "runAsGroup",
+        "fsGroup",
+        "mode",
+        "defaultMode",
+        "deletionGracePeriodSeconds",
+        "expirationSeconds",
+        "gracePeriodSeconds",
+        "leaseTransitions",
+        "minReplicas",
+        "successfulJobsHistoryLimit",
+        "partition",
+        "priority",
+        "failedJobsHistoryLimit",
+        "startingDeadlineSeconds",
+        "tolerationSeconds",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+        "automountServiceAccountToken",
+        "optional",
+        "controller",
+        "blockOwnerDeletion",
+        "suspend",
+        "runAsNonRoot",
+        "privileged",
+        "readOnlyRootFilesystem",
+        "allowPrivilegeEscalation",
+        "enableServiceLinks",
+        "shareProcessNamespace",
+        "immutable",
+        "orphanDependents",
+        "value",
+    ]
 )
 
 
