@@ -13,6 +13,7 @@ from kubernaut.devcluster.node.bubblewrap import Bubblewrap
 from kubernaut.devcluster.node.plain import Plain
 from kubernaut.devcluster.node.runtime import Runtime
 from kubernaut.devcluster.resources import CONFIG_MAPS, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS
+from kubernaut.oci import ImageLayout, LayerFile
 
 from .layouts import busybox_image, make_layout, python_image
 from .worlds import NAMESPACE, World, ended, make_world, waiting_reason
@@ -56,7 +57,7 @@ def script(world: World, folder: Path, text: str, **config: Any) -> str:
 
 
 def shell(world: World, folder: Path, text: str) -> str:
-    busybox_image(folder / "images", Entrypoint=["/bin/sh", "-c", text])
+    busybox_image(folder / "images", entrypoint=("/bin/sh", "-c", text))
     world.node.register_images(folder / "images")
     return "local/busybox:1"
 
@@ -102,7 +103,7 @@ async def test_environment_from_everywhere(world: World, tmp_path: Path) -> None
         "envFrom": [{"configMapRef": {"name": "settings"}, "prefix": ""}],
         "resources": {"limits": {"cpu": "250m"}},
     }
-    image = script(world, tmp_path, text, Env=["FROM_IMAGE=yes", "COLOR=red"])
+    image = script(world, tmp_path, text, env={"FROM_IMAGE": "yes", "COLOR": "red"})
     pod = await run(world, "action", image, container=container, metadata={"labels": {"app": "x"}})
     seen = json.loads((await world.log("action")).splitlines()[-1])
     wanted = {
@@ -122,14 +123,15 @@ async def test_environment_from_everywhere(world: World, tmp_path: Path) -> None
     assert "ABSENT" not in seen
 
 
-async def test_command_and_args_replace_entrypoint_and_cmd(world: World, tmp_path: Path) -> None:
-    image = script(world, tmp_path, "import sys; print(sys.argv[1:])", Cmd=["from", "image"])
+async def test_command_and_args_replace_entrypoint(world: World, tmp_path: Path) -> None:
+    start = ("python3", "/app/main.py", "from", "image")
+    image = script(world, tmp_path, "import sys; print(sys.argv[1:])", entrypoint=start)
     await run(world, "both", image)
     await run(world, "args", image, container={"args": ["$(HOSTNAME)"]})
     command = ["python3", "-c", "print('other')"]
     await run(world, "command", image, container={"command": command})
     last = {name: (await world.log(name)).splitlines()[-1] for name in ("both", "args", "command")}
-    assert last == {"both": "['from', 'image']", "args": "['args']", "command": "other"}
+    assert last == {"both": "['from', 'image']", "args": "['from', 'image', 'args']", "command": "other"}
 
 
 async def test_the_termination_message_is_read_and_cut(world: World, tmp_path: Path) -> None:
@@ -316,12 +318,22 @@ async def test_a_job_with_an_unknown_image_does_not_pretend(world: World) -> Non
     )
 
 
+async def test_images_are_found_below_their_repository(world: World, tmp_path: Path) -> None:
+    python_image(tmp_path / "images", "print('found')", "scale:v1.0.0")
+    world.node.register_images(tmp_path / "images", "ghcr.io/example/actions")
+    pod = await run(world, "action", "ghcr.io/example/actions/scale:v1.0.0")
+    assert "found" in await world.log("action")
+    assert ended(pod)["exitCode"] == 0
+
+
 async def test_a_damaged_image_is_a_pull_error(world: World, tmp_path: Path) -> None:
-    digest = make_layout(tmp_path / "images", "local/bad:1", [b"no archive"], Entrypoint=["x"])
+    digest = make_layout(tmp_path / "images", "local/bad:1", [LayerFile("/x", content=b"x")])
+    layout = ImageLayout(tmp_path / "images")
+    layout.path(layout.manifest(digest).layers[0].digest).write_bytes(b"no archive")
     world.node.register_images(tmp_path / "images")
     world.create_pod("action", image=f"local/bad@{digest}")
     pod = await world.until(PODS, "action", lambda p: waiting_reason(p) == "ErrImagePull")
-    assert "not a readable layer" in pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
+    assert "described are" in pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
 
 
 async def test_files_of_a_pod_go_with_it_and_logs_stay_until_then(world: World, tmp_path: Path) -> None:

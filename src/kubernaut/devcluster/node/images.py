@@ -10,11 +10,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubernaut.devcluster.node.unpack import LayerRefused, unpack
-from kubernaut.oci.errors import ImageError, ReferenceInvalid
-from kubernaut.oci.layout import ImageLayout
-from kubernaut.oci.media import Manifest, RunConfig
-from kubernaut.oci.reference import Reference
+from kubernaut.oci import ImageError, ImageLayout, Reference, ReferenceInvalid, unpack_image
+from kubernaut.oci.media import RunConfig
 
 RUNTIME_LABEL = "ai.kubernaut.runtime"
 HOST_PYTHON = "host-python"
@@ -56,7 +53,7 @@ class Images:
         self._ready: dict[str, Image] = {}
 
     def register(self, folder: Path, repository: str = "") -> None:
-        """Make a layout's images known; bare tags in it are names within `repository`.
+        """Make a layout's images known; names in it without a registry are meant within `repository`.
 
         A layout registered later wins where names meet. Raises ImageError when it is no layout.
         """
@@ -90,24 +87,23 @@ class Images:
             if digest not in self._ready:
                 try:
                     self._ready[digest] = await asyncio.to_thread(self._prepare, text, layout, digest)
-                except (ImageError, LayerRefused, OSError) as error:
+                except (ImageError, OSError) as error:
                     raise PullFailed(f"{text}: {error}") from error
         return self._ready[digest]
 
     def _prepare(self, text: str, layout: ImageLayout, digest: str) -> Image:
-        manifest = layout.manifest(digest)
-        config = layout.config(manifest).config or RunConfig()
+        config = layout.config(layout.manifest(digest)).config or RunConfig()
         rootfs = self._cache / digest.replace(":", "-")
         if not rootfs.is_dir():
-            self._unpack_whole(layout, manifest, rootfs)
+            self._unpack_whole(layout, digest, rootfs)
         return Image(text, digest, config, rootfs)
 
-    def _unpack_whole(self, layout: ImageLayout, manifest: Manifest, rootfs: Path) -> None:
+    def _unpack_whole(self, layout: ImageLayout, digest: str, rootfs: Path) -> None:
         self._cache.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(dir=self._cache, prefix=".unpacking-"))
         try:
             beside.chmod(0o755)
-            unpack((layout.read(layer.digest) for layer in manifest.layers), beside)
+            unpack_image(layout, digest, beside)
             # Another cluster with the same cache may have been faster: its folder is as good.
             if not rootfs.is_dir():
                 os.rename(beside, rootfs)
@@ -116,7 +112,10 @@ class Images:
 
 
 def _means(name: str, repository: str, wanted: Reference) -> bool:
-    full = name if "/" in name or not repository else f"{repository}:{name}"
+    full = name
+    if repository and "/" not in name:
+        # A layout may name its images by tag alone, or as `name:tag` below the repository.
+        full = f"{repository}/{name}" if ":" in name else f"{repository}:{name}"
     try:
         known = Reference.parse(full)
     except ReferenceInvalid:
