@@ -206,8 +206,9 @@ def validate_metadata(obj: Object, resource: Resource, rule: NameRule) -> Iterat
         for words in complaints:
             yield invalid(path, finalizer, words)
         is_short = "/" not in finalizer and finalizer not in STANDARD_FINALIZERS
-        # Definitions carry `customresourcecleanup.apiextensions.k8s.io`; only built-in workloads are strict.
-        if not complaints and is_short and resource.group != "apiextensions.k8s.io":
+        # The extension server, which keeps definitions and custom resources, is not strict here.
+        is_core = not resource.is_custom and resource.group != "apiextensions.k8s.io"
+        if not complaints and is_short and is_core:
             yield invalid(path, finalizer, "name is neither a standard finalizer name nor is it fully qualified")
 
 

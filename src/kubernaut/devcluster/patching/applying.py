@@ -65,7 +65,7 @@ def apply_configuration(
         others = _owned_by_others(live, write.manager, subresource)
         gone = difference(difference(last, applied), others)
         if gone is not None:
-            _drop(merged, gone, others, node)
+            _drop(merged, gone, union(others, applied), node)
         if version:
             merged["metadata"]["resourceVersion"] = version
     for part in ("apiVersion", "kind"):
@@ -118,9 +118,9 @@ def _merged_list(live: list[Any], said: list[Any], node: Node) -> list[Any]:
     return merged
 
 
-def _drop(value: Any, gone: FieldSet, others: FieldSet | None, node: Node) -> None:
-    """Remove the fields that nobody owns any longer."""
-    others = others if others is not None else {}
+def _drop(value: Any, gone: FieldSet, kept_fields: FieldSet | None, node: Node) -> None:
+    """Remove the fields that nobody owns any longer; a parent stays while anybody owns a part."""
+    others = kept_fields if kept_fields is not None else {}
     if is_map(value):
         for key, part in gone.items():
             name = key.removeprefix("f:")

@@ -146,7 +146,7 @@ def changed_sets(old: Any, new: Any, node: Node) -> tuple[FieldSet | None, Field
     removed: FieldSet = {}
     for key, (item, item_node) in now.items():
         if key not in was:
-            changed[key] = whole_set(item, item_node)
+            changed[key] = _whole(key, item, item_node)
         elif was[key][0] != item:
             more, less = changed_sets(was[key][0], item, item_node)
             if more is not None:
@@ -155,7 +155,7 @@ def changed_sets(old: Any, new: Any, node: Node) -> tuple[FieldSet | None, Field
                 removed[key] = less
     for key, (item, item_node) in was.items():
         if key not in now:
-            removed[key] = whole_set(item, item_node)
+            removed[key] = _whole(key, item, item_node)
     return (changed or None), (removed or None)
 
 
@@ -167,7 +167,11 @@ def whole_set(value: Any, node: Node) -> FieldSet:
     if node.type != "object" or node is ANY or node.list_type != "atomic":
         found[SELF] = {}
     for key, (item, item_node) in children(value, node).items():
-        part = whole_set(item, item_node)
-        is_item = not key.startswith("f:")
-        found[key] = {SELF: {}, **part} if is_item and part else part
+        found[key] = _whole(key, item, item_node)
     return found
+
+
+def _whole(key: str, value: Any, node: Node) -> FieldSet:
+    """An item of a list is a member of the set itself, not only its fields."""
+    part = whole_set(value, node)
+    return {SELF: {}, **part} if part and not key.startswith("f:") else part
