@@ -26,6 +26,6 @@ class Door:
     cel_error: Callable[[str], str | None] = _no_opinion
     """What is wrong with a CEL expression."""
     is_offline: bool = False
-    """Nothing but the document is at hand: what only a cluster can tell (`retryOf`) is passed over."""
+    """Nothing but the document is at hand: what only a cluster can tell (`retryOf`, images) is passed over."""
     max_workflow_seconds: float = 24 * 3600.0
     """Longest timeout of a workflow, and longest wait between two attempts."""

@@ -34,7 +34,8 @@ def pinned_action(step: Step, door: Door) -> PinnedAction | None:
     if definition is None:
         return None
     image = step.image or definition.spec.image
-    if image == definition.spec.image:
+    # Without a cluster nobody knows which image its catalogue names: the type's contract is the best guess.
+    if image == definition.spec.image or (door.is_offline and image not in door.contracts):
         contract = definition.spec.contract
     elif image in door.contracts:
         contract = door.contracts[image].spec

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from kubernaut.admission.catalogue import check_contract, is_account_name
 from kubernaut.admission.survey import Placed, Survey
 from kubernaut.admission.times import seconds_of
+from kubernaut.admission.words import MEND_DIGEST, NO_DIGEST
 from kubernaut.api.definition import ActionDefinition
 from kubernaut.api.faults import Fault
 from kubernaut.api.workflow import Retry, Step
@@ -31,11 +32,7 @@ def action_faults(survey: Survey) -> Iterator[Fault]:
     for placed in survey.placed:
         step, path = placed.step, placed.path
         if step.image is not None and not _IMAGE.fullmatch(step.image):
-            yield Fault(
-                f"{path}.image",
-                "must name the image by digest",
-                "Write name@sha256:<64 hex digits>; a tag could change under the run.",
-            )
+            yield Fault(f"{path}.image", NO_DIGEST, MEND_DIGEST)
         definition = survey.door.catalogue.get(step.action_type)
         if definition is None:
             yield _unknown_type(survey, placed)

@@ -16,13 +16,15 @@ _TYPES = {
     "object": "an object",
     "null": "nothing",
 }
+NO_DIGEST = "must name the image by digest"
+MEND_DIGEST = "Write name@sha256:<64 hex digits>; a tag could change under the run."
+
 # By how the pattern begins; all patterns stand in `api/`.
 _FORMS = {
     "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "a-z, 0-9 and hyphens, at most 63 characters, for example scale-deployment",
     "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.": "a-z, 0-9, hyphens and dots, at most 253 characters",
     "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$": 'a duration such as "90s", "5m" or "1h30m"',
     "^[a-z0-9][a-z0-9-]*/": "domain/action, for example kubernetes/scale_deployment",
-    "^[^@ ]+@sha256:": "an image by digest: name@sha256:<64 hex digits>; a tag could change under the run",
     "^v?[0-9]+\\.[0-9]+\\.": "a version such as 1.2.0",
     "^[A-Za-z_][A-Za-z0-9_]*$": "a letter or _, then letters, digits and _",
     "^(|succeeded|failed)$": "succeeded or failed",
@@ -66,6 +68,8 @@ def faults_of(
             return [_unknown(joined(path, name), name, known) for name in details["unexpected"]]
         case "type":
             return [_wrong_type(here, details["types"], value)]
+        case "pattern" if "@sha256:" in details["pattern"]:
+            return [Fault(here, NO_DIGEST, MEND_DIGEST)]
         case "pattern":
             return [Fault(here, "is malformed", _form(str(details["pattern"])))]
         case "enum":
