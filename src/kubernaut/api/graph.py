@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from kubernaut.api.references import OutputReference, find
 from kubernaut.api.workflow import Step
 
-_IN_CEL = re.compile(r"\bsteps\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_]*)|\[\s*(['\"])([^'\"]+)\2\s*\])")
+# A call on all steps, `steps.exists(...)`, names none of them.
+_IN_CEL = re.compile(
+    r"\bsteps\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_]*)(?![A-Za-z0-9_]*\s*\()|\[\s*(['\"])([^'\"]+)\2\s*\])"
+)
 
 
 @dataclass(frozen=True)
