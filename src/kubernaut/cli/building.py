@@ -64,6 +64,11 @@ def images_in(folder: Path) -> list[StoredImage]:
     return sorted(stored, key=lambda image: (image.contract is None, image.name))
 
 
+def named_in(folder: Path, repository: str) -> dict[str, ActionContract | None]:
+    """The images of a layout as `installing.installation` takes them: contracts by reference."""
+    return {str(image.reference(repository)): image.contract for image in images_in(folder)}
+
+
 def pushed_to(folder: Path) -> str | None:
     """The registry that the layout was last pushed to."""
     try:

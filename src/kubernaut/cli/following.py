@@ -73,7 +73,8 @@ class Progress:
         self._told: dict[str, str] = {}
 
     def show(self, found: Json) -> None:
-        for step in parts(found, "status.steps") or [part(found, "status")]:
+        alone = [part(found, "status")] if found["kind"] == "ActionExecution" else []
+        for step in parts(found, "status.steps") or alone:
             self._show_step(step, found)
 
     def show_end(self, found: Json) -> None:

@@ -12,9 +12,7 @@ from kubernaut.cli.output import Json
 from kubernaut.cli.terminal import Terminal, current_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from kubernaut.cli.building import StoredImage
+    from kubernaut.api.contract import ActionContract
     from kubernaut.cluster import Cluster
 
 
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     "targets",
     multiple=True,
     metavar="NAMESPACE",
-    help="Let the actions touch this namespace. Repeatable. Without it they may touch none.",
+    help="Let the actions touch this namespace; * means all. Repeatable. Without it they may touch none.",
 )
 @click.option(
     "--images",
@@ -59,13 +57,27 @@ def command(
     Definitions, namespaces, permissions, quota, network policies, the action catalogue, the controller.
     Applying again brings everything up to date.
     """
-    from kubernaut.cli import images
-    from kubernaut.cli.building import pushed_to
+    from kubernaut.cli.installing import installation
     from kubernaut.cli.session import speak
 
     terminal = current_terminal()
     if dry_run and not do_apply:
         raise CommandFailed("--dry-run belongs to --apply", code=Exit.USAGE)
+    manifests = installation(_images(terminal, layout, registry), targets, with_controller=not no_controller)
+    if do_apply:
+        speak(_apply(terminal, Where(kubeconfig, context), manifests, dry_run))
+    else:
+        _print(terminal, manifests)
+
+
+def _images(terminal: Terminal, layout: Path, registry: str | None) -> "dict[str, ActionContract | None]":
+    """Contracts by reference, of the images in the layout, which is made first if it is not there."""
+    from kubernaut.cli import images
+    from kubernaut.cli.building import build_all, named_in, pushed_to
+
+    if not layout.exists():
+        terminal.remark(f"building the images into {layout}")
+        build_all(terminal, layout, "auto")
     registry = registry or pushed_to(layout)
     if registry is None:
         registry = images.REPOSITORY
@@ -73,49 +85,7 @@ def command(
             f"note: the manifests name images in {registry}. A cluster that cannot pull them there needs: "
             "kubernaut images push REGISTRY"
         )
-    manifests = manifests_for(
-        targets, _stored_images(terminal, layout), registry.rstrip("/"), with_controller=not no_controller
-    )
-    if do_apply:
-        speak(_apply(terminal, Where(kubeconfig, context), manifests, dry_run))
-    else:
-        _print(terminal, manifests)
-
-
-def manifests_for(
-    targets: tuple[str, ...], stored: "Sequence[StoredImage]", registry: str, *, with_controller: bool
-) -> list[Json]:
-    """Everything, in the order in which it is applied."""
-    from kubernaut.api.crd import custom_resource_definitions
-    from kubernaut.cli import installing
-
-    actions = [(image, image.contract) for image in stored if image.contract is not None]
-    contracts = [contract for _, contract in actions]
-    controller = next((image for image in stored if image.contract is None), None)
-    definitions = [
-        installing.definition_manifest(contract, str(image.reference(registry))) for image, contract in actions
-    ]
-    bindings = [item for target in targets for item in installing.target_manifests(contracts, target)]
-    return [
-        *installing.place_manifests(),
-        *custom_resource_definitions(),
-        *installing.controller_manifests(
-            str(controller.reference(registry)) if controller is not None and with_controller else ""
-        ),
-        *installing.action_manifests(contracts),
-        *bindings,
-        *definitions,
-    ]
-
-
-def _stored_images(terminal: Terminal, layout: Path) -> "list[StoredImage]":
-    """Those of the layout, which is made first if it is not there."""
-    from kubernaut.cli.building import build_all, images_in
-
-    if not layout.exists():
-        terminal.remark(f"building the images into {layout}")
-        build_all(terminal, layout, "auto")
-    return images_in(layout)
+    return named_in(layout, registry.rstrip("/"))
 
 
 def _print(terminal: Terminal, manifests: list[Json]) -> None:

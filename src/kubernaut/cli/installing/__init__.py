@@ -13,12 +13,15 @@ from kubernaut.cli.installing.actions import (
 )
 from kubernaut.cli.installing.controller import controller_manifests
 from kubernaut.cli.installing.places import place_manifests
+from kubernaut.cli.installing.whole import EVERYWHERE, installation
 
 __all__ = [
+    "EVERYWHERE",
     "account_of",
     "action_manifests",
     "controller_manifests",
     "definition_manifest",
+    "installation",
     "place_manifests",
     "shipped_contracts",
     "target_manifests",

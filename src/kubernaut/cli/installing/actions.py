@@ -15,6 +15,8 @@ from kubernaut.sdk.entrypoint import find_action
 Json = dict[str, Any]
 
 RUNNER = "kubernaut-runner"
+EVERYWHERE = "*"
+"""As a target: every namespace. Fit for a cluster of one's own."""
 _RBAC = "rbac.authorization.k8s.io"
 
 
@@ -58,9 +60,10 @@ def action_manifests(contracts: Iterable[ActionContract]) -> list[Json]:
 
 
 def target_manifests(contracts: Iterable[ActionContract], namespace: str) -> list[Json]:
-    """What lets the actions touch one namespace."""
+    """What lets the actions touch one namespace, or all of them."""
+    kind, place = ("ClusterRoleBinding", "") if namespace == EVERYWHERE else ("RoleBinding", namespace)
     return [
-        _binding("RoleBinding", role_of(contract), namespace, "ClusterRole", [contract])
+        _binding(kind, role_of(contract), place, "ClusterRole", [contract])
         for contract in contracts
         if any(not permission.cluster for permission in contract.spec.rbac.permissions)
     ]

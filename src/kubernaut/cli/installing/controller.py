@@ -68,7 +68,7 @@ def _execution_rules() -> list[Json]:
         _rule("", ["pods/log"], "get"),
         _rule("", ["persistentvolumeclaims"], "get list watch create delete"),
         _rule("", ["configmaps"], "get create"),
-        _rule("", ["events"], "create patch"),
+        _rule("", ["events"], "get list watch create patch"),
         _rule("coordination.k8s.io", ["leases"], "get list watch create update delete"),
     ]
 

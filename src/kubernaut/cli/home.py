@@ -1,0 +1,84 @@
+"""A cluster of one's own with kubernaut in it: API server, node and controller in this process.
+
+`kubernaut demo`, `kubernaut dev` and tests run on it. Actions and the controller are held to the same
+permissions as in any other cluster.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubernaut.cli import building, installing
+from kubernaut.cli.failures import CommandFailed
+from kubernaut.cli.images import REPOSITORY
+from kubernaut.cli.options import SYSTEM_NAMESPACE
+from kubernaut.cli.output import Json
+from kubernaut.cli.terminal import Terminal
+from kubernaut.cluster import Cluster, apply_manifests
+from kubernaut.concurrency import Supervisor
+from kubernaut.controllers import Controller
+from kubernaut.controllers.serve import controller_settings
+from kubernaut.devcluster import DevCluster
+from kubernaut.devcluster.node.machinery import Machinery
+from kubernaut.settings import Settings
+
+_CONTROLLER_USER = f"system:serviceaccount:{SYSTEM_NAMESPACE}:kubernaut-controller"
+_CONTROLLER_GROUPS = ("system:serviceaccounts", f"system:serviceaccounts:{SYSTEM_NAMESPACE}")
+_READY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Home:
+    """The cluster while it is there."""
+
+    cluster: Cluster
+    """As its administrator."""
+    server: DevCluster
+    kubeconfig: Path
+    runtime: str
+    """How actions run: in bubblewrap's sandboxes, or as plain processes."""
+
+
+@asynccontextmanager
+async def home(
+    terminal: Terminal, folder: Path, *, before: Sequence[Json] = (), targets: Sequence[str] = (), port: int = 0
+) -> AsyncGenerator[Home]:
+    """A running cluster, kubernaut installed and working. `folder` keeps its files.
+
+    before: objects to apply first, such as the namespaces in `targets`, which actions may touch ("*": all).
+    """
+    layout = building.cache_folder(terminal.environment) / "slim"
+    building.build_all(terminal, layout, "slim", with_controller=False)
+    machinery = Machinery(folder / "machinery", images=[layout])
+    async with DevCluster(folder, port=port, hooks=[machinery]) as server:
+        kubeconfig = folder / "kubeconfig"
+        async with Cluster.connect(kubeconfig, user="admin") as cluster:
+            await apply_manifests(cluster, before)
+            await apply_manifests(cluster, installing.installation(building.named_in(layout, REPOSITORY), targets))
+            async with _controlled(server, folder):
+                yield Home(cluster, server, kubeconfig, machinery.node.runtime)
+
+
+@asynccontextmanager
+async def _controlled(server: DevCluster, folder: Path) -> AsyncGenerator[None]:
+    """With a controller at work, as the user that it is in any cluster."""
+    token = server.token_of(_CONTROLLER_USER, _CONTROLLER_GROUPS)
+    path = folder / "controller.kubeconfig"
+    path.touch(mode=0o600)
+    path.write_text(server.kubeconfig_of(token))
+    async with Cluster.connect(path, user="controller") as cluster, Supervisor() as supervisor:
+        controller = Controller(cluster, controller_settings(Settings()))
+        supervisor.start("controller", controller.run())
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                await controller.working.wait()
+        except TimeoutError:
+            raise CommandFailed(
+                f"the controller did not begin within {_READY_SECONDS:.0f} s: {controller.health.ready().text}"
+            ) from None
+        try:
+            yield
+        finally:
+            controller.stop()
