@@ -124,6 +124,8 @@ def _validator(kind: str) -> tuple[Draft202012Validator, dict[str, Any]]:
     definition = next(d for d in custom_resource_definitions() if d["spec"]["names"]["kind"] == kind)
     schema = _strict(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
     schema["properties"].pop("status", None)
+    # Judged by `_kind_faults`.
+    schema["properties"] |= {"apiVersion": True, "kind": True}
     schema["properties"]["metadata"] = _METADATA
     schema["required"] = ["metadata", "spec"]
     return Draft202012Validator(schema, validate_formats=True, pattern_options=RegexOptions()), schema
@@ -145,6 +147,8 @@ def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
 def _conversion_fault(message: str) -> Fault:
     """What the schema cannot say and the struct can (a moment that is none, 5.0 where 5 is meant)."""
     text, _, place = message.partition(" - at `$")
+    if "int" in text and text.endswith("got `float`"):
+        text = "must be a whole number, without a point"
     return Fault(place.rstrip("`").removeprefix(".") or "(root)", text[:1].lower() + text[1:])
 
 
