@@ -18,6 +18,8 @@ _SERVERS_OWN = frozenset(
     | {"/metadata/creationTimestamp", "/metadata/deletionTimestamp", "/metadata/deletionGracePeriodSeconds"}
 )
 
+_SHARED_MAPS = frozenset({"labels", "annotations"})
+
 
 class Difference(NamedTuple):
     """One place where two states of an object differ. ABSENT stands for "not there"."""
@@ -84,6 +86,9 @@ def readable(parts: Sequence[str | int]) -> str:
 def _differences(parts: tuple[str | int, ...], before: Any, after: Any) -> Iterator[Difference]:
     if parts and _pointer(parts) in _SERVERS_OWN:
         return
+    if before is ABSENT and _is_object(after) and parts[-1:] and parts[-1] in _SHARED_MAPS:
+        # Others may have added entries of their own by the time of an undo; an empty map counts as none.
+        before = {}
     if _is_object(before) and _is_object(after):
         for key in sorted({*before, *after}):
             yield from _differences((*parts, key), before.get(key, ABSENT), after.get(key, ABSENT))

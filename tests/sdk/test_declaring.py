@@ -1,0 +1,111 @@
+import subprocess
+import sys
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+import kubernaut.sdk
+from kubernaut.actions import SHIPPED
+from kubernaut.api.contract import ActionContract, Parameter
+from kubernaut.sdk import DnsName, Duration, Inputs, Outputs, Run, Secret, action
+from kubernaut.sdk.entrypoint import find_action
+
+
+class Sample(Inputs, frozen=True, kw_only=True):
+    name: DnsName
+    how_many: Annotated[int, Meta(ge=1, le=5, description="How many.")] = 2
+    share: float = 0.5
+    mode: Literal["fast", "safe"] = "safe"
+    within: Duration = "5m"
+    password: Secret | None = None
+    labels: dict[str, str] = {}
+    names: tuple[str, ...] = ()
+    really: bool = False
+
+
+class Result(Outputs, frozen=True, kw_only=True):
+    was_there: bool
+
+
+@action("test/sample", version="2.0.1", description="A sample.", idempotent=True, timeout="90s")
+async def sample(inputs: Sample, run: Run) -> Result:
+    return Result(was_there=bool(inputs.really))
+
+
+def test_the_contract_is_the_functions_types() -> None:
+    contract = sample.contract
+    assert (contract.metadata.name, contract.metadata.version) == ("test/sample", "2.0.1")
+    assert contract.spec.inputs == (
+        Parameter(name="name", required=True, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253),
+        Parameter(name="howMany", type="integer", description="How many.", default=2, minimum=1, maximum=5),
+        Parameter(name="share", type="number", default=0.5),
+        Parameter(name="mode", default="safe", enum=("fast", "safe")),
+        Parameter(name="within", type="duration", default="5m", pattern=contract.spec.inputs[4].pattern),
+        Parameter(name="password", secret=True),
+        Parameter(name="labels", type="object", default={}),
+        Parameter(name="names", type="array", default=[]),
+        Parameter(name="really", type="boolean", default=False),
+    )
+    assert contract.spec.outputs == (Parameter(name="wasThere", type="boolean", required=True),)
+    assert (contract.spec.timeout, contract.spec.idempotent, contract.spec.fenced) == ("90s", True, True)
+
+
+def test_what_a_contract_cannot_express_is_told_when_the_action_is_declared() -> None:
+    class Odd(Inputs, frozen=True, kw_only=True):
+        value: int | str
+
+    async def odd(inputs: Odd, run: Run) -> Result:
+        raise AssertionError
+
+    odd.__annotations__ = {"inputs": Odd, "run": Run, "return": Result}
+    with pytest.raises(TypeError, match=r"Odd\.value"):
+        action("test/odd", version="1.0.0", description="")(odd)
+
+
+def test_a_function_without_typed_inputs_and_outputs_is_no_action() -> None:
+    async def bare(inputs: Any, run: Run) -> Any:
+        raise AssertionError
+
+    with pytest.raises(TypeError, match="kind of Inputs"):
+        action("test/bare", version="1.0.0", description="")(bare)
+
+
+@pytest.mark.parametrize("bad", [{"name": "Test/Sample"}, {"version": "one"}, {"timeout": "soon"}])
+def test_a_malformed_promise_is_refused_at_once(bad: dict[str, str]) -> None:
+    said: dict[str, Any] = {"name": "test/sample", "version": "1.0.0", "description": "", **bad}
+    with pytest.raises(msgspec.ValidationError):
+        action(said.pop("name"), **said)(sample.carry_out)
+
+
+@pytest.mark.parametrize("module", SHIPPED)
+def test_every_shipped_contract_survives_its_wire_form_and_is_described(module: str) -> None:
+    contract = find_action(module).contract
+    assert msgspec.json.decode(msgspec.json.encode(contract), type=ActionContract) == contract
+    assert contract.spec.description
+    assert contract.spec.rbac.permissions
+    assert all("*" not in (*p.verbs, *p.resources, *p.api_groups) for p in contract.spec.rbac.permissions)
+
+
+def test_authors_find_exactly_these_names() -> None:
+    assert sorted(kubernaut.sdk.__all__) == kubernaut.sdk.__all__
+    assert all(hasattr(kubernaut.sdk, name) for name in kubernaut.sdk.__all__)
+
+
+HEAVY = ("yaml", "click", "rich", "cryptography", "jwt", "jsonschema_rs", "cel_expr_python", "prometheus_client")
+RUN_ONE = (
+    "import sys, io; sys.stdin = io.StringIO('{}')\n"
+    "from kubernaut.sdk.entrypoint import main\n"
+    "try: main('kubernaut.actions.scale_deployment')\n"
+    "except SystemExit as end: assert end.code == 64, end.code\n"
+    f"print([m for m in {HEAVY!r} if m in sys.modules] + [m for m in sys.modules if m == 'aiohttp'])"
+)
+
+
+@pytest.mark.journey
+def test_nothing_heavy_is_imported_inside_an_action_container() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_ONE], capture_output=True, text=True, check=True, env={"PATH": "/usr/bin"}
+    )
+    assert done.stdout.strip() == "[]"
