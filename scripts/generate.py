@@ -15,6 +15,7 @@ import click
 import yaml
 
 from kubernaut.api.crd import custom_resource_definitions
+from kubernaut.cli import installing
 from kubernaut.cli.app import COMMANDS, app
 from kubernaut.cli.exits import MEANINGS
 from kubernaut.planning import phases
@@ -38,13 +39,28 @@ def pages() -> Iterator[Page]:
     """Everything that is generated."""
     for definition in custom_resource_definitions():
         yield Page(f"deploy/base/crds/{definition['metadata']['name']}.yaml", _yaml(definition))
+    contracts = installing.shipped_contracts()
+    parts = {
+        "places": installing.place_manifests(),
+        "controller": installing.controller_manifests(),
+        "actions": installing.action_manifests(contracts),
+    }
+    for name, manifests in parts.items():
+        yield Page(f"deploy/base/{name}.yaml", _yaml(*manifests))
+    resources = [f"crds/{definition['metadata']['name']}.yaml" for definition in custom_resource_definitions()]
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [*resources, *(f"{name}.yaml" for name in parts)],
+    }
+    yield Page("deploy/base/kustomization.yaml", _yaml(kustomization))
     yield Page("ARCHITECTURE.md", picture(), marker="rooms")
     yield Page("docs/phases.md", phase_tables())
     yield Page("docs/cli.md", command_reference())
 
 
-def _yaml(document: object) -> str:
-    dumped = yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=110)
+def _yaml(*documents: object) -> str:
+    dumped = yaml.dump_all(documents, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=110)
     return f"# {NOTE}\n{dumped}"
 
 

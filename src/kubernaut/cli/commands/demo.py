@@ -30,9 +30,7 @@ class Scene(NamedTuple):
 SCENES = (
     Scene("scale.yaml", "One action: more replicas", "Completed"),
     Scene("restart-and-scale.yaml", "Two actions at once, then one that needs both", "Completed"),
-    Scene(
-        "five-steps.yaml", "A failure, a retry, a condition, `finally`", "PartiallyCompleted"
-    ),
+    Scene("five-steps.yaml", "A failure, a retry, a condition, `finally`", "PartiallyCompleted"),
 )
 
 

@@ -34,10 +34,11 @@ def command(namespace: str | None, kubeconfig: Path | None, context: str | None)
     """
     from kubernaut.cli.session import speak
 
-    return speak(_examine(current_terminal(), Where(kubeconfig, context, namespace)))
+    return speak(examine(current_terminal(), Where(kubeconfig, context, namespace)))
 
 
-async def _examine(terminal: Terminal, where: Where) -> int:
+async def examine(terminal: Terminal, where: Where) -> int:
+    """Prints every finding; the exit code of the worst."""
     from kubernaut.cli.session import connected
     from kubernaut.cluster import ClusterError
 

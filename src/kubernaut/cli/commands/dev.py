@@ -1,0 +1,201 @@
+"""`kubernaut dev`."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import click
+
+from kubernaut.cli.exits import Exit
+from kubernaut.cli.failures import CommandFailed
+from kubernaut.cli.options import verbose
+from kubernaut.cli.terminal import Terminal, current_terminal
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
+_LOOK_AGAIN_SECONDS = 0.05
+
+
+class _Place:
+    """The files of the one cluster of this user."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        # State, by the XDG base directories: it outlives a restart of the machine, as the kubeconfig should not.
+        variables = terminal.environment
+        root = variables.get("XDG_STATE_HOME") or f"{variables.get('HOME') or '/tmp'}/.local/state"
+        self.folder = Path(root) / "kubernaut" / "dev"
+        self.kubeconfig = self.folder / "kubeconfig"
+        self.log = self.folder / "log"
+        self.ready = self.folder / "ready"
+        """The pid of a cluster that answers."""
+
+    def lock(self) -> IO[str] | None:
+        """Held by the process that is the cluster; None where another holds it."""
+        import fcntl
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = (self.folder / "lock").open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        return file
+
+    @property
+    def is_running(self) -> bool:
+        lock = self.lock()
+        if lock is None:
+            return True
+        lock.close()
+        return False
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running cluster, once it answers."""
+        try:
+            return int(self.ready.read_text()) if self.is_running else None
+        except (FileNotFoundError, ValueError):
+            return None
+
+
+@click.group("dev")
+def command() -> None:
+    """Start, stop and inspect a cluster on this machine."""
+
+
+@command.command("up")
+@click.option("--foreground", is_flag=True, help="Stay here until interrupted; the log goes to standard error.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the API server. Default: any free one.")
+@verbose
+def up(foreground: bool, port: int) -> None:
+    """Start the cluster, with kubernaut at work in it.
+
+    Everything lives in one process on loopback and is forgotten when it stops. Actions may touch all of its
+    namespaces.
+    """
+    terminal = current_terminal()
+    place = _Place(terminal)
+    if foreground:
+        _stay(terminal, place, port)
+        return
+    if place.is_running:
+        terminal.say("the cluster is up already")
+    else:
+        _start(terminal, place, port)
+    terminal.say("use it with:")
+    terminal.say(f"  export KUBECONFIG={place.kubeconfig}")
+
+
+@command.command("down")
+@verbose
+def down() -> None:
+    """Stop the cluster; everything in it is forgotten."""
+    from kubernaut.cli.session import speak
+
+    terminal = current_terminal()
+    place = _Place(terminal)
+    pid = place.pid
+    if pid is None:
+        terminal.say("no cluster is up")
+        return
+    os.kill(pid, signal.SIGTERM)
+    speak(_until(lambda: not place.is_running, _STOP_SECONDS, f"the cluster (process {pid}) does not stop"))
+    terminal.say("the cluster is down")
+
+
+@command.command("status")
+@verbose
+def status() -> int:
+    """Tell whether the cluster is up and how it is; the exit code is 0 only then."""
+    from kubernaut.cli.commands.doctor import examine
+    from kubernaut.cli.options import Where
+    from kubernaut.cli.session import speak
+
+    terminal = current_terminal()
+    place = _Place(terminal)
+    pid = place.pid
+    if pid is None:
+        terminal.say("no cluster is up; start one with: kubernaut dev up")
+        return Exit.UNREACHABLE
+    terminal.say(f"the cluster is up: process {pid}, kubeconfig {place.kubeconfig}, log {place.log}")
+    return speak(examine(terminal, Where(place.kubeconfig)))
+
+
+def _start(terminal: Terminal, place: _Place, port: int) -> None:
+    """Starts the process in the background and waits until it answers. Raises CommandFailed."""
+    from kubernaut.cli.session import speak
+
+    place.ready.unlink(missing_ok=True)
+    arguments = [sys.executable, "-m", "kubernaut.cli", "dev", "up", "--foreground", f"--port={port}"]
+    with place.log.open("wb") as log:
+        process = subprocess.Popen(
+            [*arguments, *(["-v"] if terminal.verbose else [])],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # an interrupt of this terminal is not meant for the cluster
+        )
+
+    def answered() -> bool:
+        if process.poll() is not None:
+            end = place.log.read_text(errors="replace").strip().splitlines()[-5:]
+            raise CommandFailed(
+                "the cluster did not start", mend="\n".join([f"Its log, {place.log}, ends:", *end])
+            )
+        return place.ready.exists()
+
+    speak(_until(answered, _START_SECONDS, f"the cluster does not answer; its log is {place.log}"))
+    # It outlives this process, which must not be blamed for that.
+    process.returncode = 0
+
+
+async def _until(condition: Callable[[], bool], seconds: float, complaint: str) -> None:
+    """Waits for something that nobody tells of. Raises CommandFailed after so many seconds."""
+    from kubernaut.concurrency import SystemClock
+
+    clock = SystemClock()
+    deadline = clock.monotonic() + seconds
+    while not condition():
+        if clock.monotonic() > deadline:
+            raise CommandFailed(complaint)
+        await clock.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def _stay(terminal: Terminal, place: _Place, port: int) -> None:
+    from kubernaut.cli.session import speak
+    from kubernaut.telemetry import set_up_logging
+
+    lock = place.lock()
+    if lock is None:
+        raise CommandFailed("a cluster of yours is up already", mend="Stop it with: kubernaut dev down")
+    set_up_logging("debug" if terminal.verbose else "info", "console")
+    with lock:
+        try:
+            speak(_be_the_cluster(terminal, place, port), for_long=True)
+        finally:
+            for file in (place.ready, place.kubeconfig):
+                file.unlink(missing_ok=True)
+
+
+async def _be_the_cluster(terminal: Terminal, place: _Place, port: int) -> None:
+    import asyncio
+
+    from kubernaut.cli.home import home
+    from kubernaut.cli.installing import EVERYWHERE
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    async with home(terminal, place.folder, targets=[EVERYWHERE], port=port) as here:
+        place.ready.write_text(str(os.getpid()))
+        terminal.remark(f"up at {here.server.url}; actions run in {here.runtime}; kubeconfig {here.kubeconfig}")
+        await stop.wait()
+        with contextlib.suppress(FileNotFoundError):
+            place.ready.unlink()
