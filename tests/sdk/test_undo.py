@@ -28,9 +28,7 @@ def without_empty_maps(value: Any) -> Any:
 
 def exactly(one: Any, other: Any) -> bool:
     """Equal as JSON: Python holds True == 1."""
-    return repr(without_empty_maps(one)) == repr(without_empty_maps(other)) or (
-        without_empty_maps(one) == without_empty_maps(other) and not differences({"x": one}, {"x": other})
-    )
+    return not differences({"x": without_empty_maps(one)}, {"x": without_empty_maps(other)})
 
 
 @given(OBJECTS, OBJECTS)
