@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubernaut.admission import faults_of_structure, read_document
@@ -191,6 +191,8 @@ SHAPES = st.recursive(
 )
 
 
+@pytest.mark.timeout(30)
+@settings(deadline=None, max_examples=60)
 @given(
     st.sampled_from(["WorkflowExecution", "ActionExecution", "ActionDefinition", "x"]),
     st.dictionaries(st.sampled_from(["steps", "finally", "engine", "requests", "contract", "inputs"]), SHAPES),
@@ -206,6 +208,8 @@ def test_no_document_breaks_the_door(kind: str, spec: dict[str, Any], metadata: 
     assert not isinstance(read, ActionDefinition)
 
 
+@pytest.mark.timeout(30)
+@settings(deadline=None, max_examples=60)
 @given(JSON)
 def test_nothing_that_is_an_object_breaks_the_door(value: Any) -> None:
     faults_of_structure(value if isinstance(value, dict) else {"kind": value, "spec": value})

@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubernaut.planning.facts import WhenVerdict
@@ -163,6 +163,8 @@ PIECES = st.sampled_from(
 )
 
 
+@pytest.mark.timeout(30)
+@settings(deadline=None, max_examples=60)
 @given(st.text(max_size=40) | st.lists(PIECES, max_size=12).map("".join), JSON)
 def test_whatever_is_written_and_given_nothing_is_raised(expression: str, value: object) -> None:
     check_cel(expression)
