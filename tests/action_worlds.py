@@ -28,7 +28,6 @@ EXECUTION_UID = "5f0c1a52-6f0b-4f3e-9d2b-8d1f5f2f0001"
 LEASE = f"fence-{EXECUTION_UID}"
 OVERFLOW = f"results-{EXECUTION_UID}"
 
-# What every runner may do in the namespace of the executions.
 _RUNNER = [
     Permission(api_groups=("coordination.k8s.io",), resources=("leases",), verbs=("get", "update")),
     Permission(api_groups=("",), resources=("configmaps",), verbs=("create", "update")),
@@ -85,6 +84,10 @@ class ActionWorld:
         }
         await self.admin.create(kinds.ROLES, role, namespace)
         await self.admin.create(kinds.ROLE_BINDINGS, binding, namespace)
+
+    async def allow_runner(self, user: str) -> None:
+        """What every runner may do in the namespace of the executions."""
+        await self.allow(user, _RUNNER, RUNS)
 
     async def execute(self) -> str:
         """The ActionExecution that owns results; its UID."""
@@ -151,7 +154,7 @@ class ActionWorld:
         user = f"runner-{self.runs}"
         granted = action.contract.spec.rbac.permissions if permissions is None else permissions
         await self.allow(user, granted, TARGETS)
-        await self.allow(user, _RUNNER, RUNS)
+        await self.allow_runner(user)
         log = self.folder / f"termination-{self.runs}"
         log.touch()
         environment = {
