@@ -5,7 +5,7 @@ Three rules carry everything here:
 1. A Job is created only while the fence is armed for its attempt and nobody holds it. Whoever lost an earlier
    Job may create it again: the fence lets one process at most pass.
 2. "It changed nothing" (`executed: no`) is only ever said when the fence was closed against everybody, or when
-   the process that held it says so. Only then, or where the contract says `idempotent`, is there another attempt.
+   the very pod that held it says so. Only then, or where the contract says `idempotent`, is there another attempt.
 3. An image without the runner has no fence. Its Job is created suspended, its start is recorded, then the Job is
    released; recorded but gone means that nobody knows.
 """
@@ -87,8 +87,13 @@ def _clean_up(facts: ActionFacts) -> ActionTurn:
 
 
 def _not_started(facts: ActionFacts) -> ActionTurn:
-    stop = facts.execution.spec.stop
-    if stop is None:
+    """Not released as far as can be seen. A copy of the workflow can be old, so the fence is closed first."""
+    stop, fence = facts.execution.spec.stop, facts.fence
+    if stop is None or facts.jobs or facts.execution.status.attempts:
+        return Turn()
+    if fence is not None and not fence.holder:
+        return Turn((VoidFence(fence.resource_version),))
+    if fence is not None and fence.holder != VOID_HOLDER:
         return Turn()
     return _finish(facts, 1, _End(_phase_of_stop(facts), "no", stop.reason, stop.message, may_retry=False))
 
@@ -161,10 +166,15 @@ def _open_fence(facts: ActionFacts, number: int, fence: FenceFacts) -> ActionTur
 
 
 def _refusal_deadline(facts: ActionFacts) -> datetime | None:
-    since = facts.execution.status.next_attempt_at or facts.released_at
+    since = _opened_at(facts)
     if facts.trouble is None or since is None:
         return None
     return since + timedelta(seconds=from_duration(facts.execution.spec.timeout))
+
+
+def _opened_at(facts: ActionFacts) -> datetime | None:
+    """Since when the present attempt may have its Job."""
+    return facts.execution.status.next_attempt_at or facts.released_at
 
 
 def _withdrawn(facts: ActionFacts) -> _End:
@@ -194,7 +204,7 @@ def _with_running_job(facts: ActionFacts, number: int, job: JobFacts) -> ActionT
         return _end_attempt(facts, number, job)
     if job.state == "suspended" and not facts.execution.spec.contract.fenced:
         return _release(facts, number)
-    deadline = (job.started_at or facts.now) + timedelta(
+    deadline = (job.started_at or _opened_at(facts) or facts.now) + timedelta(
         seconds=from_duration(facts.execution.spec.timeout) + facts.limits.grace_seconds + LOST_MARGIN
     )
     if facts.now >= deadline:
@@ -295,7 +305,9 @@ def _executed(facts: ActionFacts, number: int, job: JobFacts) -> tuple[Executed,
         return "no", True
     if not fence.holder:
         return "no", False
-    return (claimed or "unknown"), True
+    # A pod may have a twin (the Job documentation says so): only the one that held the fence knows what was done.
+    is_holder = job.outcome is not None and job.outcome.pod == fence.holder.partition("/")[0]
+    return (claimed or "unknown") if is_holder else "unknown", True
 
 
 def _finish(facts: ActionFacts, number: int, end: _End) -> ActionTurn:

@@ -105,6 +105,8 @@ JobState = Literal["suspended", "active", "succeeded", "failed"]
 class Outcome:
     """What the container said at its end: the runner's termination message, or the last JSON line of its log."""
 
+    pod: str = ""
+    """UID of the pod that said it."""
     exit_code: int | None = None
     reason: str = ""
     message: str = ""

@@ -5,6 +5,7 @@ refined from the outside in: what the Job says, what the pod says, what the cont
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -197,7 +198,8 @@ def _outcome(pod: PodSeen | None, log: str) -> Outcome:
     ended = _ended(pod) if pod else None
     if ended is None:
         return Outcome()
-    return outcome_of(ended.message, log, ended.exit_code, ended.finished_at)
+    said = outcome_of(ended.message, log, ended.exit_code, ended.finished_at)
+    return replace(said, pod=pod.metadata.uid) if pod else said
 
 
 def _bounded(text: str) -> str:
