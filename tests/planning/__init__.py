@@ -1,0 +1,1 @@
+"""Laws over worlds, and tables with named factors. No async, no fixtures."""
