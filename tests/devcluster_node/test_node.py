@@ -132,3 +132,27 @@ async def test_a_log_asked_for_too_early_says_why(world: World, container: str) 
     await world.until_event("Failed", "lost")
     with pytest.raises(Exception, match='container "main" in pod "lost" is waiting to start'):
         await world.log("lost")
+
+
+async def test_events_are_forgotten_an_hour_after_they_were_told(tmp_path: Path) -> None:
+    clock = VirtualClock(autojump=False)
+    async with make_world(tmp_path, clock, Plain()) as world:
+        world.create_pod("web", restartPolicy="Always")
+        await clock.advance(1)  # it is noticed
+        await clock.advance(1)  # and starts
+        assert "Started" in world.reasons("web")
+        await clock.advance(3000)
+        assert "Started" in world.reasons("web")
+        await clock.advance(1000)
+        assert world.reasons("web") == []
+
+
+async def test_logs_outlive_the_node_that_wrote_them(world: World) -> None:
+    world.node.scripted.register(IMAGE, ends_with(0, log="kept\n"))
+    world.create_pod("action", image=IMAGE)
+    await world.until_phase("action", "Succeeded")
+    await world.node.stop()
+    async with Supervisor() as supervisor:
+        await world.node.start(supervisor)
+        assert await world.log("action", follow=True) == "kept\n"
+        await world.node.stop()

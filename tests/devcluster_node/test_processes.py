@@ -1,7 +1,9 @@
 """Action images run as real processes: in a sandbox where there is one, plainly where there is none."""
 
+import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -395,6 +397,21 @@ async def test_a_borrowed_interpreter_does_not_bring_the_hosts_secrets(sandboxed
     assert ended(pod)["exitCode"] == 1
 
 
+@pytest.mark.peer
+async def test_nothing_is_left_however_early_it_is_killed(sandboxed: World, tmp_path: Path) -> None:
+    image = shell(sandboxed, tmp_path, "sleep 62")
+    container = {"args": [str(tmp_path)], "securityContext": SAFE}
+    for number in range(30):
+        sandboxed.create_pod(f"brief-{number}", image=image, container=container)
+        await sandboxed.clock.sleep(number / 1000)
+        sandboxed.store.delete(PODS, f"brief-{number}", NAMESPACE, grace=0)
+    for number in range(10):
+        sandboxed.create_pod(f"last-{number}", image=image, container=container)
+    await sandboxed.clock.sleep(0.02)
+    await sandboxed.node.stop()
+    await sandboxed.until_true(lambda: not _processes_of(tmp_path))
+
+
 async def test_plain_processes_are_announced_as_what_they_are(plain: World, tmp_path: Path) -> None:
     image = script(plain, tmp_path, "print('x')")
     await run(plain, "action", image)
@@ -404,3 +421,43 @@ async def test_plain_processes_are_announced_as_what_they_are(plain: World, tmp_
     assert found["ContainerIsolation"] == "False"
     assert found["Ready"] == "True"
     assert "isolation" in node["metadata"]["annotations"]["devcluster.kubernaut.ai/notice"]
+
+
+_CLUSTER = """
+import asyncio, pathlib, sys
+sys.path.insert(0, {tests!r})
+from devcluster_node.layouts import python_image
+from devcluster_node.worlds import make_world
+from kubernaut.devcluster.node.bubblewrap import Bubblewrap
+from kubernaut.devcluster.node.plain import Plain
+
+async def main():
+    folder = pathlib.Path({folder!r})
+    runtime = Plain() if {plain} else await Bubblewrap.find()
+    async with make_world(folder, runtime=runtime) as world:
+        digest = python_image(folder / "images", "import time; print('up', flush=True); time.sleep(63)")
+        world.node.register_images(folder / "images")
+        world.create_pod("action", image=f"local/action@{{digest}}", container={{"args": [{folder!r}]}})
+        await world.until_phase("action", "Running")
+        print("running", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.journey
+async def test_what_runs_dies_with_a_cluster_that_is_killed(world: World, tmp_path: Path) -> None:
+    folder, tests = tmp_path / "other", Path(__file__).parents[1]
+    plain = world.node.runtime == "plain"
+    text = _CLUSTER.format(tests=str(tests), folder=str(folder), plain=plain)
+    cluster = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", text, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert cluster.stdout is not None
+    assert b"running" in await cluster.stdout.readline()
+    inner = [pid for pid in _processes_of(folder) if pid != cluster.pid]
+    assert inner
+    cluster.kill()
+    await cluster.wait()
+    await world.until_true(lambda: not _processes_of(folder))

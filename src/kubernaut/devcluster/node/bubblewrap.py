@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from kubernaut.devcluster.node.images import Image
 from kubernaut.devcluster.node.logs import ContainerLog
 from kubernaut.devcluster.node.mounts import Mount, Tree, bind_mounts, bind_trees
-from kubernaut.devcluster.node.processes import RunningProcess, start_process
+from kubernaut.devcluster.node.processes import RunningProcess, kill_group, start_group, start_process
 from kubernaut.devcluster.node.programs import (
     find_program,
     host_packages,
@@ -58,20 +58,14 @@ class Bubblewrap:
         program = shutil.which("bwrap")
         if program is None:
             return None
-        trial = await asyncio.create_subprocess_exec(
-            program,
-            *_isolation("trial", (65532, 65532)),
-            *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "true"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        command = [program, *_isolation("trial", (65532, 65532))]
+        command += ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "true"]
+        trial = await start_group(command)
         try:
             return cls(program) if await trial.wait() == 0 else None
-        except asyncio.CancelledError:
-            trial.kill()
+        finally:
+            kill_group(trial)
             await trial.wait()
-            raise
 
     def start_delay(self, pod: Object) -> float:
         return 0.0

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -218,6 +219,7 @@ class ContainerLife:
         finally:
             self._running = None
             log.close()
+        await asyncio.to_thread(shutil.rmtree, spec.folder / "root", ignore_errors=True)
         message = _termination_message(self._container, spec, log, code)
         reason = "Completed" if code == 0 else "Error"
         ended = Ended(code, reason, started_at, self._host.clock.now(), message)

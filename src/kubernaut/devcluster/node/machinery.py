@@ -30,18 +30,24 @@ class Machinery:
         self,
         folder: Path | None = None,
         *,
+        cache: Path | None = None,
         images: Sequence[Path] = (),
+        repository: str = "",
         runtime: Runtime | None = None,
         node_name: str = DEFAULT_NAME,
         allocatable: Mapping[str, str] = DEFAULT_ALLOCATABLE,
     ) -> None:
-        """`folder` keeps logs, volumes and unpacked images; None makes one that ends with the cluster.
+        """`folder` keeps logs and volumes; None makes one that ends with the cluster.
 
-        `images` are OCI layout folders; more can be added with `node.register_images`.
+        `cache` keeps unpacked images and may be shared and kept; by default it lies in the folder.
+        `images` are OCI layout folders, whose names without a registry are meant within `repository`;
+        more can be added with `node.register_images`.
         """
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="devcluster-")
         self._folder = folder or Path(self._temporary.name if self._temporary else "")
+        self._cache = cache or self._folder / "images"
         self._images = tuple(images)
+        self._repository = repository
         self._runtime = runtime
         self._node_name = node_name
         self._allocatable = allocatable
@@ -51,7 +57,7 @@ class Machinery:
         start_workloads(cluster.store, supervisor, cluster.clock, self._folder / "volumes")
         settings = NodeSettings(
             folder=self._folder / "node",
-            cache=self._folder / "images",
+            cache=self._cache,
             name=self._node_name,
             allocatable=self._allocatable,
             runtime=self._runtime,
@@ -59,7 +65,7 @@ class Machinery:
         account = Account(sign=signer(cluster.store, cluster.tokens), ca=cluster.certificate_authority)
         self.node = Node(cluster.store, cluster.clock, settings, account, ("127.0.0.1", cluster.port))
         for folder in self._images:
-            self.node.register_images(folder)
+            self.node.register_images(folder, self._repository)
         await self.node.start(supervisor)
         cluster.serve_logs(self.node.logs)
 

@@ -85,6 +85,7 @@ class Node:
 
     async def start(self, supervisor: Supervisor) -> None:
         """Start as a task of the supervisor; returns when the node is registered and Ready."""
+        self._ready.clear()
         self._task = supervisor.start(f"node {self.name}", self.run())
         ready = supervisor.start(f"node {self.name} ready", self._ready.wait())
         await asyncio.wait((self._task, ready), return_when=asyncio.FIRST_COMPLETED)

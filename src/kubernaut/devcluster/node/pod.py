@@ -98,9 +98,19 @@ class PodLife:
     def log_of(self, container: str, *, previous: bool) -> ContainerLog | None:
         """The log of a container's present or previous start; None when there was none."""
         life = next((life for life in self._all if life.view.name == container), None)
-        if life is None or len(life.logs) < (2 if previous else 1):
+        if life is None:
             return None
-        return life.logs[-2 if previous else -1]
+        logs = life.logs or self._logs_on_disk(container)
+        return logs[-2 if previous else -1] if len(logs) > int(previous) else None
+
+    def _logs_on_disk(self, container: str) -> list[ContainerLog]:
+        """Of a pod that ended before this node was started."""
+        starts = self._host.pod_folder(self._pod) / container
+        found = sorted(starts.glob("*/log"), key=lambda path: int(path.parent.name))
+        logs = [ContainerLog(path, self._host.clock.now) for path in found]
+        for log in logs:
+            log.close()
+        return logs
 
     @property
     def containers(self) -> list[str]:
@@ -185,7 +195,8 @@ class PodLife:
         said = "Pod was active on the node longer than the specified deadline"
         self._verdict = Verdict("DeadlineExceeded", said)
         self._host.recorder.tell(self._pod, "Normal", "DeadlineExceeded", said)
-        await self._stop(float(self._pod["spec"].get("terminationGracePeriodSeconds") or _DEFAULT_GRACE))
+        grace = self._pod["spec"].get("terminationGracePeriodSeconds")
+        await self._stop(_DEFAULT_GRACE if grace is None else float(grace))
 
     async def _watch_deletion(self) -> None:
         await self._asked.wait()

@@ -41,7 +41,7 @@ class RunningProcess:
                 reading = group.create_task(_copy(stdout, self._log))
                 code = await self._process.wait()
                 self._ended = True
-                self._kill_group()
+                kill_group(self._process)
                 await asyncio.wait((reading,), timeout=_LAST_WORDS)
                 reading.cancel()
         finally:
@@ -66,11 +66,7 @@ class RunningProcess:
         """For the end of the node: no waiting, no code."""
         if not self._ended:
             self._ended = True
-            self._kill_group()
-
-    def _kill_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            kill_group(self._process)
 
     def _inner(self) -> int | None:
         """The container's first process, where a sandbox stands between it and us."""
@@ -83,6 +79,46 @@ class RunningProcess:
 async def _copy(stream: asyncio.StreamReader, log: ContainerLog) -> None:
     while chunk := await stream.read(_CHUNK):
         log.write(chunk)
+
+
+async def start_group(
+    argv: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    working_dir: Path | None = None,
+    pass_fds: Sequence[int] = (),
+    output: int = asyncio.subprocess.DEVNULL,
+) -> asyncio.subprocess.Process:
+    """Start a process as leader of a group. Raises OSError; when cancelled the whole group is killed.
+
+    asyncio itself would kill the leader alone; and bwrap's child, when bwrap dies before it has mapped
+    the user, waits for ever.
+    """
+    starting = asyncio.ensure_future(  # noqa: TID251 - awaited on each way out
+        asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            env=None if environment is None else dict(environment),
+            cwd=working_dir,
+            start_new_session=True,
+            pass_fds=tuple(pass_fds),
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        process = await starting
+        kill_group(process)
+        await process.wait()
+        raise
+
+
+def kill_group(process: asyncio.subprocess.Process) -> None:
+    """SIGKILL for a process and all that it has started, unless they left its group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 async def start_process(
@@ -99,15 +135,12 @@ async def start_process(
     """
     reader, writer = os.pipe() if info else (None, None)
     try:
-        process = await asyncio.create_subprocess_exec(
-            *(str(writer) if part == "{info}" else part for part in argv),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=dict(environment),
-            cwd=working_dir,
-            start_new_session=True,
+        process = await start_group(
+            [str(writer) if part == "{info}" else part for part in argv],
+            environment,
+            working_dir=working_dir,
             pass_fds=(writer,) if writer is not None else (),
+            output=asyncio.subprocess.PIPE,
         )
     except (OSError, ValueError) as error:
         if reader is not None:

@@ -4,7 +4,6 @@ A script is registered for an image, by digest or by the whole reference. Nothin
 """
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +55,6 @@ class Scripted:
 
     def register(self, image: str, script: Script) -> None:
         """`image` is a digest (`sha256:...`) or a whole reference."""
-        assert inspect.iscoroutinefunction(script) or callable(script)
         self._scripts[image] = script
 
     def knows(self, image: str) -> bool:

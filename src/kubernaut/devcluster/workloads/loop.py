@@ -37,7 +37,7 @@ from kubernaut.devcluster.workloads.job import (
 from kubernaut.devcluster.workloads.pods import selects
 from kubernaut.devcluster.workloads.quotas import RESOURCE_QUOTAS, decide_quota, refuse_over_quota
 from kubernaut.devcluster.workloads.reading import items, part, parts, peek
-from kubernaut.devcluster.workloads.recorder import Recorder
+from kubernaut.devcluster.workloads.recorder import Recorder, forget_events
 from kubernaut.devcluster.workloads.replicaset import ReplicaSetFacts, decide_replica_set
 
 _log = logging.getLogger(__name__)
@@ -328,6 +328,7 @@ def start_workloads(store: Store, supervisor: Supervisor, clock: Clock, volumes_
     ensure_storage_class(store)
     store.validating.append(refuse_over_quota)
     supervisor.start("workloads", workloads.run(), eternal=True)
+    supervisor.start("events", forget_events(store, clock), eternal=True)
     return workloads
 
 

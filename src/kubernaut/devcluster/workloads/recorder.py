@@ -1,10 +1,12 @@
 """Events, as controllers and the kubelet write them: repeated ones are counted, not written anew."""
 
+import contextlib
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
+from kubernaut.concurrency import Clock
 from kubernaut.devcluster.errors import ApiError, NotFound
 from kubernaut.devcluster.objects import Object, namespace_of, uid_of
 from kubernaut.devcluster.resources import EVENTS
@@ -13,6 +15,20 @@ from kubernaut.devcluster.workloads import moments
 
 _REMEMBERED = 4096
 _MESSAGE_LIMIT = 1024
+_KEPT_SECONDS = 3600.0
+_SWEEP_SECONDS = 300.0
+
+
+async def forget_events(store: Store, clock: Clock) -> None:
+    """Remove Events an hour after they were last told, as the API server does. Until cancelled."""
+    while True:
+        await clock.sleep(_SWEEP_SECONDS)
+        now = clock.now()
+        for event in store.list(EVENTS).items:
+            told = event.get("lastTimestamp") or event["metadata"]["creationTimestamp"]
+            if moments.seconds_since(told, now) > _KEPT_SECONDS:
+                with contextlib.suppress(ApiError):
+                    store.delete(EVENTS, event["metadata"]["name"], namespace_of(event))
 
 
 class Recorder:
