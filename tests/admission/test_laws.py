@@ -11,14 +11,26 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
 from kubernaut.admission import check, pinned_actions, spec_hash
-from kubernaut.api.action import ActionPhase, ActionStatus
+from kubernaut.api.action import ActionPhase, ActionSpec, ActionStatus
+from kubernaut.api.contract import ContractSpec, Parameter
 from kubernaut.api.graph import graph_of, without
 from kubernaut.api.names import FINALIZER
-from kubernaut.api.workflow import Backoff, Request, Retry, RetryOf, Step, WorkflowExecution
+from kubernaut.api.workflow import (
+    Backoff,
+    Request,
+    Retry,
+    RetryOf,
+    Step,
+    StepPhase,
+    StepStatus,
+    WorkflowExecution,
+    WorkflowStatus,
+)
 from kubernaut.planning import decide_workflow, steps_to_ask
 from kubernaut.planning.facts import ExecutionFacts, Limits, WorkflowFacts
 from kubernaut.planning.phases import WORKFLOW_TERMINAL
 from kubernaut.planning.readiness import cel_variables
+from kubernaut.planning.start import execution_spec
 from kubernaut.planning.turns import (
     AddFinalizer,
     CreateExecution,
@@ -28,7 +40,7 @@ from kubernaut.planning.turns import (
 )
 from kubernaut.safety import evaluate_when
 
-from .makers import DOOR, OTHER_IMAGE, SECRET, workflow
+from .makers import DOOR, OTHER_IMAGE, SECRET, definition, notify, workflow
 
 # Hypothesis makes sixty workflows a test; a busy machine takes its time for that.
 pytestmark = pytest.mark.timeout(60)
@@ -244,3 +256,20 @@ def test_what_operators_ask_of_a_run_changes_no_judgement(work: WorkflowExecutio
     asked = changed(work, spec=changed(work.spec, requests=(Request(type="suspend"),)))
     told, again = check(work, DOOR), check(asked, DOOR)
     assert [fault.path for fault in told] == [fault.path for fault in again]
+
+
+def test_an_output_that_looks_like_a_secret_reference_mounts_no_secret() -> None:
+    producer = ContractSpec(outputs=(Parameter(name="any", type="object"),))
+    door = replace(DOOR, catalogue={**DOOR.catalogue, "test/giver": definition("test/giver", producer)})
+    giver = Step(name="a", action_type="test/giver")
+    taker = notify("b", inputs={"extra": "$(steps.a.outputs.any)"})
+    work = workflow(giver, taker)
+    assert check(work, door) == ()
+    given = StepStatus(name="a", phase=StepPhase.SUCCEEDED, outputs={"any": SECRET})
+    status = WorkflowStatus(steps=(given,), actions=tuple(pinned_actions(work, door).values()))
+    graph = graph_of(work.spec.steps)
+    facts = WorkflowFacts(START, changed(work, status=status), graph, graph, spec_hash="x")
+    spec = execution_spec(facts, taker, {"a": given})
+    assert isinstance(spec, ActionSpec)
+    assert spec.inputs == {"extra": SECRET}
+    assert [one.input for one in spec.secret_inputs] == ["token"]

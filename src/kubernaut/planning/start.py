@@ -7,7 +7,7 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from kubernaut.api.action import ActionSpec, SecretInput
-from kubernaut.api.contract import input_faults, is_secret_reference, with_defaults
+from kubernaut.api.contract import input_faults, with_defaults
 from kubernaut.api.meta import JSON, LocalReference, SecretKeyRef
 from kubernaut.api.names import execution_name, workspace_name
 from kubernaut.api.references import OutputReference, ParamReference, Reference, WorkflowReference, resolve
@@ -50,7 +50,8 @@ def execution_spec(facts: WorkflowFacts, step: Step, records: Mapping[str, StepS
     if isinstance(inputs, str):
         return inputs
     meta = facts.workflow.metadata
-    secrets = {name for name, value in inputs.items() if is_secret_reference(value)}
+    # By the contract, not by its form: an output may look like a reference to a Secret, and must not mount one.
+    secrets = {parameter.name for parameter in pinned.contract.inputs if parameter.secret} & inputs.keys()
     return ActionSpec(
         action_type=step.action_type,
         image=pinned.image,
