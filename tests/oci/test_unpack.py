@@ -165,3 +165,20 @@ def test_damaged_bytes_are_refused(layout: ImageLayout, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ContentInvalid):
         unpack(layout, tmp_path / "root", layer)
+
+
+def test_images_with_a_common_base_share_its_files_and_keep_their_own(layout: ImageLayout, tmp_path: Path) -> None:
+    base = [
+        build_layer(layout, [LayerFile("usr/bin/tool", 0o755, content=b"1"), LayerFile("bin", link="usr/bin")]),
+        build_layer(layout, [LayerFile("etc/text", content=b"base")]),
+    ]
+    tops = [build_layer(layout, [LayerFile("etc/text", content=content)]) for content in (b"one", b"two")]
+    roots: list[Path] = []
+    for number, top in enumerate(tops):
+        image = build_image(layout, [*base, top], ImageRecipe(entrypoint=("/x",)))
+        roots.append(tmp_path / f"root{number}")
+        unpack_image(layout, image.digest, roots[-1], shared=tmp_path / "shared")
+    assert [(root / "etc/text").read_bytes() for root in roots] == [b"one", b"two"]
+    assert (roots[0] / "usr/bin/tool").samefile(roots[1] / "usr/bin/tool")
+    assert all((root / "bin").is_symlink() and os.access(root / "bin/tool", os.X_OK) for root in roots)
+    assert [p for p in (tmp_path / "shared").iterdir() if p.name.startswith(".")] == []

@@ -5,11 +5,13 @@ Nothing in an image is trusted: every path is resolved inside the folder, as a c
 kept: the unpacking user owns the files. Source of the rules for whiteouts: OCI image specification 1.1, layer.md.
 """
 
+import contextlib
 import gzip
 import hashlib
 import os
 import shutil
 import tarfile
+import tempfile
 import zlib
 from pathlib import Path
 from typing import IO, cast
@@ -30,8 +32,18 @@ _LINK_LIMIT = 40
 _GZIP_TYPES = frozenset({OCI_LAYER_GZIP, DOCKER_LAYER_GZIP})
 
 
-def unpack_image(layout: ImageLayout, digest: str, folder: Path, *, limit_bytes: int = 4 << 30) -> ImageConfig:
+def unpack_image(
+    layout: ImageLayout,
+    digest: str,
+    folder: Path,
+    *,
+    limit_bytes: int = 4 << 30,
+    shared: Path | None = None,
+) -> ImageConfig:
     """Lay an image's files into `folder` (made when absent) and return its configuration.
+
+    shared: a folder that keeps what lies below the topmost layer, for images that have that in common. The
+        files are then hard links: nobody may ever write into them.
 
     Raises ContentInvalid when a layer is damaged, is of an unknown kind, or the image would unpack to more than
     `limit_bytes`; the folder is then incomplete and the caller removes it.
@@ -42,10 +54,47 @@ def unpack_image(layout: ImageLayout, digest: str, folder: Path, *, limit_bytes:
     if len(diff_ids) != len(manifest.layers):
         raise ContentInvalid(f"{digest}: {len(manifest.layers)} layers, but {len(diff_ids)} diff ids")
     folder.mkdir(parents=True, exist_ok=True)
-    budget = limit_bytes
-    for layer, diff_id in zip(manifest.layers, diff_ids, strict=True):
-        budget -= _unpack_layer(layout, layer, diff_id, folder, budget)
+    layers = list(zip(manifest.layers, diff_ids, strict=True))
+    if shared is not None and len(layers) > 1:
+        limit_bytes -= _lay_shared(layout, layers[:-1], folder, limit_bytes, shared)
+        layers = layers[-1:]
+    _lay_all(layout, layers, folder, limit_bytes)
     return config
+
+
+_Layers = list[tuple[Descriptor, str]]
+
+
+def _lay_all(layout: ImageLayout, layers: _Layers, folder: Path, limit_bytes: int) -> int:
+    size = 0
+    for layer, diff_id in layers:
+        size += _unpack_layer(layout, layer, diff_id, folder, limit_bytes - size)
+    return size
+
+
+def _lay_shared(layout: ImageLayout, layers: _Layers, folder: Path, limit_bytes: int, shared: Path) -> int:
+    """Link the common part into the folder, making it first where it is not there; bytes unpacked for it."""
+    kept = shared / hashlib.sha256(" ".join(diff_id for _, diff_id in layers).encode()).hexdigest()
+    size = 0
+    if not kept.is_dir():
+        shared.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=shared, prefix=".unpacking-"))
+        try:
+            size = _lay_all(layout, layers, beside, limit_bytes)
+            beside.chmod(0o755)
+            with contextlib.suppress(OSError):  # somebody else was faster: theirs is the same
+                beside.rename(kept)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(kept, folder, symlinks=True, copy_function=_link_or_copy, dirs_exist_ok=True)
+    return size
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another file system, or too many links
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _unpack_layer(layout: ImageLayout, layer: Descriptor, diff_id: str, folder: Path, budget: int) -> int:

@@ -103,7 +103,7 @@ class Images:
         beside = Path(tempfile.mkdtemp(dir=self._cache, prefix=".unpacking-"))
         try:
             beside.chmod(0o755)
-            unpack_image(layout, digest, beside)
+            unpack_image(layout, digest, beside, shared=self._cache / "shared")
             # Another cluster with the same cache may have been faster: its folder is as good.
             if not rootfs.is_dir():
                 os.rename(beside, rootfs)
