@@ -107,7 +107,10 @@ class Sender:
                 server_hostname=self.connection.tls_server_name or None,
             ) as answer:
                 if answer.status < 300:
-                    yield answer
+                    try:
+                        yield answer
+                    finally:
+                        _drop_unread(answer)
                     return
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as foreign:
@@ -199,6 +202,13 @@ class Sender:
 
 def _login_headers(session: _Session, login: Login) -> dict[str, str]:
     return {**session.headers, "Authorization": login.authorization}
+
+
+def _drop_unread(answer: "aiohttp.ClientResponse") -> None:
+    """Ends the connection of an answer that was not read to its end, such as a watch that is left."""
+    # Closing would say goodbye by TLS and wait for the answer, which may take longer than the loop lives.
+    if answer.connection is not None and answer.connection.transport is not None:
+        answer.connection.transport.abort()
 
 
 def _headers(session: _Session, request: Request) -> dict[str, str]:
