@@ -95,7 +95,8 @@ class ContainerLife:
         if not isinstance(self.view.state, Ended):
             said = "The container could not be located when the pod was terminated"
             now = self._host.clock.now()
-            self._become(Ended(137, "ContainerStatusUnknown", None, now, said))
+            ended = Ended(137, "ContainerStatusUnknown", None, now, said)
+            self.view = replace(self.view, state=ended)
 
     async def run(self) -> None:
         """Until it has ended for good, or the pod stops."""
@@ -104,8 +105,11 @@ class ContainerLife:
             if prepared is None:
                 return
             ended = await self._run_once(prepared)
+            # Not shown yet: where this ends the pod, its status is written once, with the phase.
+            self.view = replace(self.view, state=ended)
             if self._scope.stopping.is_set() or not self._restarts_after(ended.code):
                 return
+            self._scope.show()
             await self._back_off(ended)
 
     # -- before the start --------------------------------------------------------------------------
@@ -208,9 +212,7 @@ class ContainerLife:
         except StartRefused as error:
             log.close()
             self._tell("Warning", "Failed", f"Error: failed to create containerd task: {error}")
-            ended = Ended(_START_ERROR, "StartError", None, self._host.clock.now(), str(error))
-            self._become(ended)
-            return ended
+            return Ended(_START_ERROR, "StartError", None, self._host.clock.now(), str(error))
         self._tell("Normal", "Created", f"Created container: {self.view.name}")
         self._tell("Normal", "Started", f"Started container {self.view.name}")
         self._become(Started(started_at, ready=not is_never_ready(self._scope.pod)))
@@ -222,9 +224,7 @@ class ContainerLife:
         await asyncio.to_thread(shutil.rmtree, spec.folder / "root", ignore_errors=True)
         message = _termination_message(self._container, spec, log, code)
         reason = "Completed" if code == 0 else "Error"
-        ended = Ended(code, reason, started_at, self._host.clock.now(), message)
-        self._become(ended)
-        return ended
+        return Ended(code, reason, started_at, self._host.clock.now(), message)
 
     def _restarts_after(self, code: int) -> bool:
         policy = self._scope.pod["spec"].get("restartPolicy") or "Always"

@@ -160,10 +160,16 @@ class PodLife:
             await life.run()
             if self.stopping.is_set() or not _went_well(life):
                 return
+            self.show()
         self._initialized = True
         async with asyncio.TaskGroup() as group:
             for life in self._main:
-                group.create_task(life.run())
+                group.create_task(self._run_main(life))
+
+    async def _run_main(self, life: ContainerLife) -> None:
+        await life.run()
+        if any(not isinstance(other.view.state, Ended) for other in self._main):
+            self.show()
 
     async def _mounted(self) -> bool:
         delay = _MOUNT_DELAY
