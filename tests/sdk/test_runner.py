@@ -52,6 +52,17 @@ async def test_when_the_dry_run_of_any_change_is_refused_no_change_is_made(world
 async def test_of_many_racing_runners_exactly_one_changes_anything(world: ActionWorld) -> None:
     await make(world, "a")
     await world.arm()
+    all_have_read = asyncio.Barrier(6)
+    reading: list[str] = []
+
+    async def read_together(http: web.BaseRequest, handler: Handler) -> web.StreamResponse:
+        answer = await handler(http)
+        if http.method == "GET" and "/leases/" in http.path and len(reading) < 6:
+            reading.append(http.path)
+            await all_have_read.wait()
+        return answer
+
+    world.dev.middlewares.append(read_together)
     async with asyncio.TaskGroup() as group:
         runs = [group.create_task(world.run(set_value, {"name": "a", "value": f"new{n}"})) for n in range(6)]
     ended = [task.result() for task in runs]
