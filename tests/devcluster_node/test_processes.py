@@ -16,6 +16,7 @@ from kubernaut.devcluster.node.plain import Plain
 from kubernaut.devcluster.node.runtime import Runtime
 from kubernaut.devcluster.resources import CONFIG_MAPS, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS
 from kubernaut.oci import ImageLayout, LayerFile
+from peers import peer
 
 from .layouts import busybox_image, make_layout, python_image
 from .worlds import NAMESPACE, World, ended, make_world, waiting_reason
@@ -26,9 +27,10 @@ SAFE = {"readOnlyRootFilesystem": True, "runAsNonRoot": True, "runAsUser": 65532
 
 
 async def sandbox() -> Runtime:
+    peer("bwrap")
     found = await Bubblewrap.find()
     if found is None:
-        pytest.skip("bubblewrap is not to be had here")
+        pytest.skip("this machine does not let bubblewrap make sandboxes")
     return found
 
 
