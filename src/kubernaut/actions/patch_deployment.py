@@ -80,8 +80,12 @@ def _template(deployment: Object) -> Any:
 def _check_reach(inputs: PatchInputs) -> None:
     """A patch changes what the Deployment wants, not what it is or what controllers say of it."""
     metadata: Any = inputs.patch.get("metadata", {})
-    touched = {"status"} & inputs.patch.keys()
-    touched |= {f"metadata.{name}" for name in _IDENTITY if isinstance(metadata, dict) and name in metadata}
+    touched = {key for key in inputs.patch if key not in ("apiVersion", "kind", "metadata", "spec")}
+    if isinstance(metadata, dict):
+        touched |= {f"metadata.{name}" for name in _IDENTITY if name in metadata}
+    for part in ("metadata", "spec"):
+        if not isinstance(inputs.patch.get(part, {}), dict):
+            touched.add(f"{part} as a whole")
     for operation in inputs.operations:
         path = str(operation.get("path", ""))
         if not path.startswith(("/spec/", "/metadata/labels", "/metadata/annotations")):
