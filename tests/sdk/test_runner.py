@@ -130,6 +130,24 @@ async def test_a_lost_answer_to_a_change_neither_doubles_nor_forgets_it(
     assert ran.message["executed"] == "yes"
 
 
+async def test_somebody_elses_change_is_never_taken_for_ours_whose_answer_was_lost(world: ActionWorld) -> None:
+    await make(world, "a")
+    await world.arm()
+
+    async def lose(http: web.BaseRequest, handler: Handler) -> web.StreamResponse:
+        ours = http.method == "PATCH" and "dryRun" not in http.query_string
+        if not ours or world.dev.admin_token in http.headers["Authorization"]:
+            return await handler(http)
+        await world.admin.patch(kinds.CONFIG_MAPS, "a", TARGETS, {"data": {"value": "theirs"}})
+        drop_connection(http)
+        return web.Response(status=502)
+
+    world.dev.middlewares.append(lose)
+    ran = await world.run(set_value, {"name": "a", "value": "new"})
+    assert (ran.code, ran.message["reason"], ran.message["executed"]) == (70, "OutcomeUnknown", "unknown")
+    assert await value(world) == "theirs"
+
+
 async def test_a_change_by_somebody_else_after_the_read_is_never_overwritten(world: ActionWorld) -> None:
     await make(world, "a")
     await world.arm()
