@@ -204,7 +204,7 @@ def _with_running_job(facts: ActionFacts, number: int, job: JobFacts) -> ActionT
         return _end_attempt(facts, number, job)
     if job.state == "suspended" and not facts.execution.spec.contract.fenced:
         return _release(facts, number)
-    deadline = (job.started_at or _opened_at(facts) or facts.now) + timedelta(
+    deadline = (job.started_at or job.created_at or facts.now) + timedelta(
         seconds=from_duration(facts.execution.spec.timeout) + facts.limits.grace_seconds + LOST_MARGIN
     )
     if facts.now >= deadline:

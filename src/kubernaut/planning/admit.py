@@ -22,7 +22,7 @@ def admit(facts: WorkflowFacts) -> Turn[WorkflowChange]:
     workflow = facts.workflow
     if workflow.metadata.deletion_timestamp is not None:
         return Turn((RemoveFinalizer(),) if FINALIZER in workflow.metadata.finalizers else ())
-    directive = directive_of(workflow, facts.now, facts.spec_hash, facts.limits)
+    directive = directive_of(workflow, facts.now, facts.spec_hash, facts.limits, {})
     if directive.stop is not None:
         return _write(facts, _stopped(facts, directive))
     if facts.faults:

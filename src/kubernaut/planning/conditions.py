@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from kubernaut.api.action import ActionPhase, ActionStatus
 from kubernaut.api.meta import Condition
+from kubernaut.api.text import cut
 from kubernaut.api.workflow import WorkflowPhase, WorkflowStatus
 from kubernaut.planning.facts import WorkflowFacts
 from kubernaut.planning.phases import ACTION_TERMINAL, WORKFLOW_TERMINAL
@@ -67,7 +68,7 @@ def _conditions(
             type=kind,
             status=truth,
             reason=reason,
-            message=message[:256] if kind == "Succeeded" else "",
+            message=cut(message, 256) if kind == "Succeeded" else "",
             last_transition_time=old[kind].last_transition_time
             if kind in old and old[kind].status == truth
             else now,

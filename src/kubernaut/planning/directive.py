@@ -1,5 +1,6 @@
 """What is asked of a running workflow: by its requests, by its deadline, by its deletion."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 from kubernaut.api.duration import from_duration
 from kubernaut.api.workflow import Request, StepStatus, WorkflowExecution
 from kubernaut.planning.facts import Limits
+from kubernaut.planning.phases import STEP_ENDED
 
 StopReason = Literal["Cancelled", "Aborted", "TimedOut", "Deleted"]
 
@@ -21,6 +23,8 @@ class Directive:
     is_suspended: bool = False
     is_tampered: bool = False
     """Spec differs from what was admitted: nothing more is started."""
+    is_overdue: bool = False
+    """Deleted, and the time for stopping has run out: what still runs is let go as unknown."""
 
     @property
     def is_by_person(self) -> bool:
@@ -28,24 +32,43 @@ class Directive:
         return self.stop in ("Cancelled", "Aborted", "Deleted")
 
 
-def directive_of(workflow: WorkflowExecution, now: datetime, spec_hash: str, limits: Limits) -> Directive:
-    """The strongest of everything that was asked."""
+def directive_of(
+    workflow: WorkflowExecution,
+    now: datetime,
+    spec_hash: str,
+    limits: Limits,
+    records: Mapping[str, StepStatus],
+) -> Directive:
+    """The strongest of everything that was asked, given what has become of the steps so far."""
     is_suspended = _is_suspended(workflow.spec.requests)
     is_tampered = bool(workflow.status.spec_hash) and workflow.status.spec_hash != spec_hash
     deletion = release_deadline(workflow, limits)
     overdue = deletion is not None and now >= deletion
     if abort := _first(workflow, "abort"):
-        return Directive("Aborted", _said(abort), stop_finally=True, is_tampered=is_tampered)
+        return Directive("Aborted", _said(abort), True, is_tampered=is_tampered, is_overdue=overdue)
     if deletion is not None:
         message = "The workflow was deleted."
-        return Directive("Deleted", message, stop_finally=overdue or is_tampered, is_tampered=is_tampered)
+        return Directive("Deleted", message, overdue or is_tampered, is_tampered=is_tampered, is_overdue=overdue)
     if cancel := _first(workflow, "cancel"):
-        return Directive("Cancelled", _said(cancel), stop_finally=is_tampered, is_tampered=is_tampered)
+        return Directive("Cancelled", _said(cancel), is_tampered, is_tampered=is_tampered)
     deadline = deadline_of(workflow)
-    if deadline is not None and now >= deadline:
+    if deadline is not None and now >= deadline and _is_in_time_for_a_timeout(workflow, records):
         message = f"The workflow did not end within {workflow.spec.timeout}."
-        return Directive("TimedOut", message, stop_finally=is_tampered, is_tampered=is_tampered)
+        return Directive("TimedOut", message, is_tampered, is_tampered=is_tampered)
     return Directive(is_suspended=is_suspended, is_tampered=is_tampered, stop_finally=is_tampered)
+
+
+def _is_in_time_for_a_timeout(workflow: WorkflowExecution, records: Mapping[str, StepStatus]) -> bool:
+    """Whether a main step was stopped by the timeout, or still can be: one that ended in time stays so.
+
+    A controller that was away beyond the deadline must not turn a success into a timeout.
+    """
+    last = {step.name for step in workflow.spec.finally_}
+    return any(
+        record.phase not in STEP_ENDED or record.reason == "TimedOut"
+        for name, record in records.items()
+        if name not in last
+    )
 
 
 def deadline_of(workflow: WorkflowExecution) -> datetime | None:

@@ -128,6 +128,7 @@ class JobFacts:
     is_being_deleted: bool = False
     deletion_started_at: datetime | None = None
     has_ttl: bool = False
+    created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     reason: str = ""

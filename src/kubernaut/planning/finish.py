@@ -1,9 +1,9 @@
 """Where a workflow stands, given the records of its steps and what was asked of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from kubernaut.api.workflow import StepPhase, StepStatus, WorkflowPhase, WorkflowSpec
+from kubernaut.api.workflow import Step, StepPhase, StepStatus, WorkflowPhase
 from kubernaut.planning.directive import Directive
 from kubernaut.planning.phases import STEP_ENDED, STEP_FAILURES
 
@@ -31,9 +31,8 @@ def is_over(names: Mapping[str, object], records: Mapping[str, StepStatus], dire
     return all(records[name].phase in STEP_ENDED or records[name].phase in held for name in names)
 
 
-def final_standing(spec: WorkflowSpec, records: Mapping[str, StepStatus], directive: Directive) -> Standing:
-    """How the workflow ended, all its steps being over."""
-    steps = (*spec.steps, *spec.finally_)
+def final_standing(steps: Iterable[Step], records: Mapping[str, StepStatus], directive: Directive) -> Standing:
+    """How the workflow ended, all its steps (main and `finally`) being over."""
     bad = [(step, records[step.name]) for step in steps if records[step.name].phase in STEP_FAILURES]
     unknown = [name for name, record in records.items() if record.phase == StepPhase.INDETERMINATE]
     if directive.stop is not None:
@@ -45,7 +44,7 @@ def final_standing(spec: WorkflowSpec, records: Mapping[str, StepStatus], direct
     critical = [record for step, record in bad if step.critical]
     if critical:
         first = critical[0]
-        reason = "StepTimedOut" if first.phase == StepPhase.TIMED_OUT else "StepFailed"
+        reason = f"Step{first.phase}"
         return Standing(WorkflowPhase.FAILED, reason, f"{first.name}: {first.reason}: {first.message}"[:1024])
     if bad:
         names = ", ".join(record.name for _, record in bad)

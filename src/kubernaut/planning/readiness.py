@@ -6,10 +6,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from kubernaut.api.graph import Graph
+from kubernaut.api.text import cut
 from kubernaut.api.workflow import Step, StepPhase, StepStatus
 from kubernaut.planning.facts import WhenVerdict, WorkflowFacts
 from kubernaut.planning.phases import STEP_ENDED
-from kubernaut.planning.records import outputs_of
+from kubernaut.planning.records import RESOLVED_BY_PERSON, outputs_of
 
 _ENDED = STEP_ENDED
 _OPEN = frozenset({StepPhase.PENDING, StepPhase.BLOCKED})
@@ -57,7 +58,8 @@ def cel_variables(facts: WorkflowFacts, records: Mapping[str, StepStatus]) -> di
         "steps": {
             name: {"phase": str(record.phase), "outputs": dict(outputs_of(facts, record))}
             for name, record in records.items()
-            if record.phase in _ENDED
+            # Of unknown outcome are only main steps of a run that a person ended; `finally` may ask for that.
+            if record.phase in _ENDED or record.phase == StepPhase.INDETERMINATE
         },
         "workflow": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
     }
@@ -66,20 +68,26 @@ def cel_variables(facts: WorkflowFacts, records: Mapping[str, StepStatus]) -> di
 def _judge(facts: WorkflowFacts, step: Step, graph: Graph, records: Mapping[str, StepStatus]) -> StepStatus | None:
     """The record of a step that is not ready (it may be unchanged), or None when it is."""
     record = records[step.name]
-    for edge in graph.waits_for[step.name]:
-        phase = records[edge].phase
-        if phase == StepPhase.INDETERMINATE:
-            return _held(record, edge)
-        if phase not in _ENDED:
-            return _plain(record)
-    for source in graph.uses_outputs_of[step.name]:
-        producer = records.get(source)
-        if producer is None or producer.phase != StepPhase.SUCCEEDED:
-            return _skipped(facts, record, "NoOutputs", f"It uses outputs of {source}, which did not succeed.")
+    open_edges = [edge for edge in graph.waits_for[step.name] if records[edge].phase not in _ENDED]
+    if open_edges:
+        unknown = [edge for edge in open_edges if records[edge].phase == StepPhase.INDETERMINATE]
+        return _held(record, min(unknown)) if unknown else _plain(record)
+    lacking = [source for source in graph.uses_outputs_of[step.name] if not _has_outputs(records.get(source))]
+    if lacking:
+        return _skipped(facts, record, "NoOutputs", f"It uses outputs of {min(lacking)}, which gave none.")
     if not step.when:
         return None
     verdict = facts.verdicts.get(step.name)
     return _plain(record) if verdict is None else _conditional(facts, record, verdict)
+
+
+def _has_outputs(producer: StepStatus | None) -> bool:
+    # A person's word that a step succeeded does not bring its outputs back.
+    return (
+        producer is not None
+        and producer.phase == StepPhase.SUCCEEDED
+        and producer.reason != RESOLVED_BY_PERSON
+    )
 
 
 def _conditional(facts: WorkflowFacts, record: StepStatus, verdict: WhenVerdict) -> StepStatus | None:
@@ -88,13 +96,13 @@ def _conditional(facts: WorkflowFacts, record: StepStatus, verdict: WhenVerdict)
             record,
             phase=StepPhase.FAILED,
             reason="ConditionError",
-            message=f"when: {verdict.expression}: {verdict.error}"[:512],
+            message=cut(f"when: {verdict.expression}: {verdict.error}", 512),
             completed_at=facts.now,
             executed="no",
         )
     if verdict.holds:
         return None
-    return _skipped(facts, record, "ConditionFalse", f"when: {verdict.expression} is false."[:512])
+    return _skipped(facts, record, "ConditionFalse", cut(f"when: {verdict.expression} is false.", 512))
 
 
 def _skipped(facts: WorkflowFacts, record: StepStatus, reason: str, message: str) -> StepStatus:

@@ -7,12 +7,15 @@ from msgspec.structs import replace
 
 from kubernaut.api.action import ActionPhase
 from kubernaut.api.meta import JSON
+from kubernaut.api.text import cut
 from kubernaut.api.workflow import StepPhase, StepStatus
 from kubernaut.planning.directive import resolution_of
 from kubernaut.planning.facts import ExecutionFacts, WorkflowFacts
 
 INLINE_OUTPUTS = 512
 """Bytes of outputs that a step's record may hold; more stands on the ActionExecution only."""
+
+RESOLVED_BY_PERSON = "ResolvedByPerson"
 
 _STEP_PHASE = {
     ActionPhase.SUCCEEDED: StepPhase.SUCCEEDED,
@@ -67,7 +70,7 @@ def _waiting(record: StepStatus, execution: ExecutionFacts) -> StepStatus:
     attempts = len(status.attempts)
     if (reason, attempts) == (record.reason, record.attempts):
         return record
-    return replace(record, reason=reason, message=status.message[:256] if reason else "", attempts=attempts)
+    return replace(record, reason=reason, message=cut(status.message, 256) if reason else "", attempts=attempts)
 
 
 def _ended(record: StepStatus, execution: ExecutionFacts, phase: StepPhase) -> StepStatus:
@@ -76,8 +79,8 @@ def _ended(record: StepStatus, execution: ExecutionFacts, phase: StepPhase) -> S
     return replace(
         record,
         phase=phase,
-        reason="" if phase == StepPhase.SUCCEEDED else status.reason,
-        message="" if phase == StepPhase.SUCCEEDED else status.message[:512],
+        reason="" if phase == StepPhase.SUCCEEDED else cut(status.reason, 64),
+        message="" if phase == StepPhase.SUCCEEDED else cut(status.message, 512),
         completed_at=status.completed_at,
         attempts=len(status.attempts),
         executed=status.executed,
@@ -94,7 +97,7 @@ def _resolved(facts: WorkflowFacts, record: StepStatus) -> StepStatus:
     return replace(
         record,
         phase=StepPhase.SUCCEEDED if request.outcome == "succeeded" else StepPhase.FAILED,
-        reason="ResolvedByPerson",
-        message=f"{by} says that it {request.outcome}: {request.reason}"[:512],
+        reason=RESOLVED_BY_PERSON,
+        message=cut(f"{by} says that it {request.outcome}: {request.reason}", 512),
         completed_at=facts.now,
     )

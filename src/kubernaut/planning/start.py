@@ -11,6 +11,7 @@ from kubernaut.api.contract import input_faults, with_defaults
 from kubernaut.api.meta import JSON, LocalReference, SecretKeyRef
 from kubernaut.api.names import execution_name, workspace_name
 from kubernaut.api.references import OutputReference, ParamReference, Reference, WorkflowReference, resolve
+from kubernaut.api.text import cut
 from kubernaut.api.workflow import PinnedAction, Step, StepPhase, StepStatus, pin_key
 from kubernaut.planning.facts import ExecutionFacts, WorkflowFacts
 from kubernaut.planning.records import outputs_of
@@ -99,7 +100,7 @@ def _resolved_inputs(
         return f"$(...) has no value: {error.args[0]} was not given by the step that should have"
     inputs = with_defaults(pinned.contract, resolved)
     faults = input_faults(pinned.contract, inputs, "inputs")
-    return "; ".join(map(str, faults))[:512] if faults else inputs
+    return cut("; ".join(map(str, faults)), 512) if faults else inputs
 
 
 def _workspace(facts: WorkflowFacts, step: Step) -> tuple[WorkflowChange, ...]:
@@ -126,7 +127,7 @@ def _failed(facts: WorkflowFacts, record: StepStatus, reason: str, message: str)
         record,
         phase=StepPhase.FAILED,
         reason=reason,
-        message=message[:512],
+        message=cut(message, 512),
         completed_at=facts.now,
         executed="no",
     )

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from kubernaut.api.action import Stop
 from kubernaut.api.graph import Graph
 from kubernaut.api.names import FINALIZER, workspace_name
+from kubernaut.api.text import cut
 from kubernaut.api.workflow import Step, StepPhase, StepStatus, WorkflowStatus
 from kubernaut.planning.admit import admit
 from kubernaut.planning.conditions import with_conditions
@@ -188,7 +189,8 @@ def _status(draft: _Draft, standing: Standing) -> WorkflowStatus:
         before,
         phase=standing.phase,
         reason=standing.reason,
-        message=standing.message,
+        # Names of hundreds of steps may stand in it; the schema takes 4096 characters.
+        message=cut(standing.message, 2048),
         progress=f"{ended}/{len(names)}",
         suspended=draft.directive.is_suspended,
         workspace_pvc=workspace_name(meta.name, meta.uid)

@@ -66,6 +66,7 @@ def read_job(job: Mapping[str, Any], pods: Objects, events: Objects, log: str = 
         is_being_deleted=seen.metadata.deletion_timestamp is not None,
         deletion_started_at=seen.metadata.deletion_timestamp,
         has_ttl=seen.spec.ttl_seconds_after_finished is not None,
+        created_at=seen.metadata.creation_timestamp,
         started_at=seen.status.start_time,
         finished_at=seen.status.completion_time or condition.last_transition_time,
         reason=reason,
