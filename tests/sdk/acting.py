@@ -54,3 +54,24 @@ async def set_value(inputs: SetInputs, run: Run) -> SetOutputs:
             pass
     told = "x" * int(inputs.then[4:]) if inputs.then.startswith("big ") else (inputs.password or "")
     return SetOutputs(was=was, told=told)
+
+
+class NameInputs(Inputs, frozen=True, kw_only=True):
+    name: str
+
+
+class Nothing(Outputs, frozen=True, kw_only=True):
+    pass
+
+
+@action(
+    "test/delete_it",
+    version="1.0.0",
+    description="Deletes a ConfigMap.",
+    permissions=[Permission(api_groups=("",), resources=("configmaps",), verbs=("get", "delete"))],
+)
+async def delete_it(inputs: NameInputs, run: Run) -> Nothing:
+    found = await run.cluster.get(kinds.CONFIG_MAPS, inputs.name, "shop")
+    await run.cluster.delete(found)
+    await run.wait_until_gone(found)
+    return Nothing()

@@ -11,7 +11,7 @@ from action_worlds import LEASE, OVERFLOW, RUNS, TARGETS, ActionWorld, Ran
 from kubernaut.cluster import kinds
 from kubernaut.devcluster.rest.server import Handler, drop_connection
 
-from .acting import ON_CONFIG_MAPS, set_value
+from .acting import ON_CONFIG_MAPS, delete_it, set_value
 
 
 async def make(world: ActionWorld, *names: str) -> None:
@@ -165,6 +165,22 @@ async def test_a_change_by_somebody_else_after_the_read_is_never_overwritten(wor
     ran = await world.run(set_value, {"name": "a", "value": "new"})
     assert (ran.code, ran.message["reason"], ran.message["executed"]) == (66, "Conflict", "no")
     assert await value(world) == "theirs"
+
+
+async def test_what_stands_in_a_deleted_objects_place_is_left_alone(world: ActionWorld) -> None:
+    await make(world, "a")
+
+    async def replace(http: web.BaseRequest, handler: Handler) -> web.StreamResponse:
+        ours = http.method == "DELETE" and world.dev.admin_token not in http.headers["Authorization"]
+        if ours and "dryRun" not in http.query_string:
+            await world.admin.delete(kinds.CONFIG_MAPS, "a", TARGETS)
+            await make(world, "a")
+        return await handler(http)
+
+    world.dev.middlewares.append(replace)
+    ran = await world.run(delete_it, {"name": "a"}, fenced=False)
+    assert ran.code == 0, ran.err
+    assert await value(world) == "old"
 
 
 async def test_a_failure_after_the_first_change_keeps_the_way_back(world: ActionWorld) -> None:
