@@ -263,10 +263,10 @@ async def test_a_forced_deletion_kills_what_runs(world: World, tmp_path: Path) -
 
 async def test_the_deadline_kills_and_says_so(world: World, tmp_path: Path) -> None:
     image = script(world, tmp_path, HANDLES_TERM)
-    world.create_pod("action", image=image, activeDeadlineSeconds=1)
+    world.create_pod("action", image=image, activeDeadlineSeconds=1, terminationGracePeriodSeconds=1)
     pod = await world.until_phase("action", "Failed")
     assert pod["status"]["reason"] == "DeadlineExceeded"
-    assert ended(pod)["exitCode"] in {9, 143}
+    assert ended(pod)["exitCode"] in {9, 137, 143}  # on a busy machine it may not be listening yet
 
 
 async def test_nothing_is_left_when_the_node_stops(world: World, tmp_path: Path) -> None:
@@ -449,6 +449,7 @@ asyncio.run(main())
 
 
 @pytest.mark.journey
+@pytest.mark.timeout(60)
 async def test_what_runs_dies_with_a_cluster_that_is_killed(world: World, tmp_path: Path) -> None:
     folder, tests = tmp_path / "other", Path(__file__).parents[1]
     plain = world.node.runtime == "plain"
