@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from .errors import Forbidden
-from .objects import Object, map_at
+from .metadata import generated_name
+from .objects import Object, list_at, map_at
 from .resources import PERSISTENT_VOLUME_CLAIMS, PODS, SERVICE_ACCOUNTS, STORAGE_CLASSES
 from .store import Attributes
 
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+_TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TOLERATED_SECONDS = 300
 _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
@@ -26,6 +28,36 @@ def service_account(attributes: Attributes) -> None:
             f'{attributes.namespace}/{name}: serviceaccount "{name}" not found',
             {"name": attributes.name, "kind": "pods"},
         )
+    account = attributes.store.ledger.get(SERVICE_ACCOUNTS, (attributes.namespace, name))
+    wanted = spec.get("automountServiceAccountToken")
+    if wanted is None and account is not None:
+        wanted = account.object.get("automountServiceAccountToken")
+    if wanted is not False:
+        _mount_token(spec)
+
+
+def _mount_token(spec: Object) -> None:
+    """The volume with token, certificate and namespace, in every container that has not its own."""
+    containers = [*list_at(spec, "initContainers"), *list_at(spec, "containers")]
+    lacking = [
+        container
+        for container in containers
+        if all(mount.get("mountPath") != _TOKEN_PATH for mount in list_at(container, "volumeMounts"))
+    ]
+    if not lacking:
+        return
+    name = generated_name("kube-api-access-")
+    for container in lacking:
+        mounts = container.setdefault("volumeMounts", [])
+        mounts.append({"name": name, "readOnly": True, "mountPath": _TOKEN_PATH})
+    field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    sources = [
+        {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}},
+    ]
+    volumes = spec.setdefault("volumes", [])
+    volumes.append({"name": name, "projected": {"sources": sources, "defaultMode": 420}})
 
 
 def priority(attributes: Attributes) -> None:

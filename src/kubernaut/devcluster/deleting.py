@@ -44,6 +44,8 @@ def delete(
     )
     for step in store.validating:
         step(attributes)
+    if propagation is None and resource.deletion_warning:
+        write.warn(resource.deletion_warning)
     new = _asked_again(old, grace) if is_deleting(old) else _marked(store, resource, old, propagation, grace)
     if is_finished(resource, new):
         if not write.dry_run:

@@ -49,7 +49,7 @@ class ApiError(Exception):
     def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.details: dict[str, Any] = dict(details or {})
+        self.details: dict[str, Any] | None = None if details is None else dict(details)
 
     def to_status(self) -> dict[str, Any]:
         """Dump as a meta/v1 Status."""
@@ -59,9 +59,10 @@ class ApiError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         }
-        if self.details:
+        if self.reason:
+            status["reason"] = self.reason
+        if self.details is not None:
             status["details"] = self.details
         status["code"] = self.code
         return status
@@ -96,17 +97,16 @@ class NotFound(ApiError):
 
     @classmethod
     def page(cls) -> NotFound:
-        return cls("the server could not find the requested resource")
+        return cls("the server could not find the requested resource", {})
 
 
 class MethodNotAllowed(ApiError):
     code = 405
     reason = "MethodNotAllowed"
 
-
-class NotAcceptable(ApiError):
-    code = 406
-    reason = "NotAcceptable"
+    @classmethod
+    def here(cls) -> MethodNotAllowed:
+        return cls("the server does not allow this method on the requested resource", {})
 
 
 class AlreadyExists(ApiError):
@@ -187,12 +187,16 @@ class Invalid(ApiError):
         texts = [str(fault) for fault in found]
         told = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
         qualified = f"{kind}.{group}" if group else kind
-        details: dict[str, Any] = {"name": name}
-        if group:
-            details["group"] = group
-        details["kind"] = kind
+        details: dict[str, Any] = {
+            key: value for key, value in (("name", name), ("group", group), ("kind", kind)) if value
+        }
         details["causes"] = [fault.to_cause() for fault in found]
         return cls(f'{qualified} "{name}" is invalid: {told}', details, found)
+
+
+def refused_option(kind: str, fault: Fault) -> Invalid:
+    """A query parameter or an option body that makes no sense; `kind` as in `ListOptions`."""
+    return Invalid.of("meta.k8s.io", kind, "", [fault])
 
 
 class TooManyRequests(ApiError):
@@ -202,6 +206,13 @@ class TooManyRequests(ApiError):
 
 class InternalError(ApiError):
     pass
+
+
+class Unclassified(ApiError):
+    """What the API server refuses with a bare 500 although the caller is at fault."""
+
+    code = 500
+    reason = ""
 
 
 class Unavailable(ApiError):

@@ -95,7 +95,7 @@ def path_segment(name: str) -> list[str]:
 def _complaints(name: str, pattern: re.Pattern[str], words: str, limit: int) -> list[str]:
     found: list[str] = []
     if len(name) > limit:
-        found.append(f"must be no more than {limit} characters")
+        found.append(f"must be no more than {limit} bytes")
     if not pattern.fullmatch(name):
         found.append(words)
     return found
@@ -113,7 +113,7 @@ def qualified_name(key: str) -> list[str]:
     if not name:
         found.append("name part must be non-empty")
     elif len(name) > 63:
-        found.append("name part must be no more than 63 characters")
+        found.append("name part must be no more than 63 bytes")
     if not _QUALIFIED.fullmatch(name):
         found.append(_QUALIFIED_WORDS)
     return found
@@ -124,7 +124,7 @@ def label_faults(labels: Object, path: str) -> Iterator[Fault]:
         for words in qualified_name(key):
             yield invalid(path, key, words)
         if len(value) > 63:
-            yield invalid(path, value, "must be no more than 63 characters")
+            yield invalid(path, value, "must be no more than 63 bytes")
         if not _LABEL_VALUE.fullmatch(value):
             yield invalid(path, value, _LABEL_VALUE_WORDS)
 
@@ -226,15 +226,14 @@ def _annotation_faults(annotations: Object) -> Iterator[Fault]:
 
 
 def _owner_faults(owners: list[Object]) -> Iterator[Fault]:
+    path = "metadata.ownerReferences"
     controllers: list[str] = []
-    for index, owner in enumerate(owners):
-        path = f"metadata.ownerReferences[{index}]"
-        version = owner.get("apiVersion")
-        if not version:
-            yield invalid(f"{path}.apiVersion", version or "", "version must not be empty")
+    for owner in owners:
+        if not owner.get("apiVersion"):
+            yield invalid(f"{path}.apiVersion", "", "version must not be empty")
         for part in ("kind", "name", "uid"):
             if not owner.get(part):
-                yield invalid(f"{path}.{part}", "", f"{part} must not be empty")
+                yield invalid(f"{path}.{part}", "", "must not be empty")
         if owner.get("controller"):
             controllers.append(f"{owner.get('kind')}/{owner.get('name')}")
     if len(controllers) > 1:

@@ -69,7 +69,7 @@ class Entry:
         if self.subresource:
             text += f' with subresource "{self.subresource}"'
         if self.operation == "Update":
-            text += f" using {self.api_version} at {self.time}"
+            text += f" using {self.api_version}"
         return text
 
 
@@ -144,7 +144,7 @@ def _entry_for(resource: Resource, subresource: str, write: Write, now: datetime
         write.manager,
         write.operation,
         resource.api_version,
-        subresource,
+        write.owned_as or subresource,
         timestamp(now),
         None,
     )

@@ -154,8 +154,12 @@ class Resource:
     columns: tuple[Column, ...] = ()
     has_generation: bool = False
     unconditional_update: bool = True
+    creates_on_update: bool = False
+    """Whether PUT of what does not exist creates it."""
     answers_deleted_object: bool = False
     default_propagation: Propagation = "Background"
+    deletion_warning: str = ""
+    """What a deletion without a propagation policy is answered with."""
     field_labels: tuple[str, ...] = ()
     """Field selectors beyond metadata.name and metadata.namespace."""
     storage_version: str = ""

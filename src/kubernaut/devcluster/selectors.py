@@ -12,7 +12,7 @@ from .objects import Object, is_map, labels_of, list_at, map_at
 Predicate = Callable[[Object], bool]
 
 _SETS = re.compile(r"^\s*(?P<key>[^\s!=,()]+)\s+(?P<op>in|notin)\s*\((?P<values>[^)]*)\)\s*$")
-_COMPARES = re.compile(r"^\s*(?P<key>[^\s!=,()<>]+)\s*(?P<op>==|!=|=|<|>)\s*(?P<value>[^\s,()]*)\s*$")
+_COMPARES = re.compile(r"^\s*(?P<key>[^\s!=,()<>]+)\s*(?P<op>==|!=|=|<|>)\s*(?P<value>[^\s!=,()<>]*)\s*$")
 _EXISTS = re.compile(r"^\s*(?P<not>!?)\s*(?P<key>[^\s!=,()<>]+)\s*$")
 _COMMA_OUTSIDE_BRACKETS = re.compile(r",(?![^(]*\))")
 
@@ -21,7 +21,7 @@ def label_predicate(text: str) -> Predicate | None:
     """Parse a label selector; None selects everything. Raises BadRequest."""
     if not text.strip():
         return None
-    tests = [_label_test(part, text) for part in _COMMA_OUTSIDE_BRACKETS.split(text)]
+    tests = [_label_test(part) for part in _COMMA_OUTSIDE_BRACKETS.split(text)]
     return lambda obj: _all(tests, labels_of(obj))
 
 
@@ -52,10 +52,10 @@ def selector_text(selector: Object | None) -> str:
     return ",".join(parts) or "<none>"
 
 
-def field_predicate(text: str, allowed: tuple[str, ...], what: str) -> Predicate | None:
+def field_predicate(text: str, allowed: tuple[str, ...], *, is_custom: bool = False) -> Predicate | None:
     """Parse a field selector; None selects everything. Raises BadRequest.
 
-    `allowed` names the fields beyond metadata.name and metadata.namespace, `what` the kind.
+    `allowed` names the fields beyond metadata.name and metadata.namespace.
     """
     if not text.strip():
         return None
@@ -66,7 +66,11 @@ def field_predicate(text: str, allowed: tuple[str, ...], what: str) -> Predicate
             raise BadRequest(f"invalid selector: '{text}'; can't understand '{part}'")
         path, operator, value = match.groups()
         if path not in ("metadata.name", "metadata.namespace", *allowed):
-            raise BadRequest(f"field label not supported: {path}")
+            raise BadRequest(
+                f"field label not supported: {path}"
+                if allowed or is_custom
+                else f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+            )
         tests.append((path, operator == "!=", value))
     return lambda obj: all((_at(obj, path) == value) != negated for path, negated, value in tests)
 
@@ -86,7 +90,7 @@ def _all(tests: list[Callable[[dict[str, str]], bool]], labels: dict[str, str]) 
     return all(test(labels) for test in tests)
 
 
-def _label_test(part: str, whole: str) -> Callable[[dict[str, str]], bool]:
+def _label_test(part: str) -> Callable[[dict[str, str]], bool]:
     if match := _SETS.match(part):
         key = match["key"]
         values = frozenset(value.strip() for value in match["values"].split(","))
@@ -98,9 +102,8 @@ def _label_test(part: str, whole: str) -> Callable[[dict[str, str]], bool]:
     if match := _EXISTS.match(part):
         key, wanted = match["key"], not match["not"]
         return lambda labels: (key in labels) is wanted
-    raise BadRequest(
-        f"unable to parse requirement: found '{part.strip()}', in selector \"{whole}\"",
-    )
+    found = re.sub(r"^[^!=<>()]*(==|!=|=|<|>)?", "", part.strip())[:1] or part.strip()
+    raise BadRequest(f"unable to parse requirement: found '{found}', expected: identifier")
 
 
 def _comparison(key: str, operator: str, value: str) -> Callable[[dict[str, str]], bool]:

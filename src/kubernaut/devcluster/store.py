@@ -141,7 +141,7 @@ class Store:
             test
             for test in (
                 label_predicate(labels),
-                field_predicate(fields, resource.field_labels, resource.kind),
+                field_predicate(fields, resource.field_labels, is_custom=resource.is_custom),
             )
             if test is not None
         ]
@@ -316,14 +316,15 @@ class Watch:
 
 def _check_preconditions(resource: Resource, old: Object, uid: str, version: str) -> None:
     metadata = old["metadata"]
-    name = metadata["name"]
-    for word, wanted, found in (
-        ("UID", uid, metadata.get("uid")),
-        ("ResourceVersion", version, metadata.get("resourceVersion")),
+    qualified = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    for word, wanted, found, what in (
+        ("UID", uid, metadata.get("uid"), "deleted and then recreated"),
+        ("ResourceVersion", version, metadata.get("resourceVersion"), "modified"),
     ):
         if wanted and wanted != found:
             raise Conflict.of(
-                resource.key,
-                name,
-                f"Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {found}",
+                qualified,
+                metadata["name"],
+                f"the {word} in the precondition ({wanted}) does not match the {word} in record "
+                f"({found}). The object might have been {what}",
             )

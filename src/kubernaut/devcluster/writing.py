@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from .errors import AlreadyExists, BadRequest, Conflict, Fault, Invalid
+from .errors import AlreadyExists, BadRequest, Conflict, Fault, Invalid, Unclassified
 from .identity.users import INSIDE, User
 from .metadata import (
     dns_subdomain,
     generated_name,
-    invalid,
     new_uid,
     timestamp,
     validate_metadata,
@@ -45,6 +44,8 @@ class Write:
     """What to do with unknown fields, which are dropped in any case."""
     warn: Callable[[str], None] = _ignore
     operation: Literal["Update", "Apply"] = "Update"
+    owned_as: str = ""
+    """The subresource that managedFields name, where it is not the one written to."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,13 +70,14 @@ Admission: TypeAlias = Callable[[Attributes], None]
 
 def create(store: Store, resource: Resource, obj: Object, namespace: str | None, write: Write) -> Object:
     """Takes over `obj`. See Store.create."""
-    _settle_type(resource, obj)
+    _settle_type(store, resource, obj)
     metadata: Object = obj.setdefault("metadata", {})
     _settle_namespace(resource, metadata, namespace)
     if metadata.get("resourceVersion"):
-        raise BadRequest("resourceVersion should not be set on objects to be created")
+        raise Unclassified("resourceVersion should not be set on objects to be created")
     _read(resource, obj, write)
     rules = resource.rules
+    _order(obj)
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = generated_name(metadata["generateName"])
     for part in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
@@ -115,10 +117,12 @@ def update(store: Store, resource: Resource, obj: Object, old: Object, subresour
     """Takes over `obj`; `old` is what is stored now. See Store.update."""
     if subresource and subresource not in resource.subresources:
         raise BadRequest(f"{resource.key} has no subresource {subresource}")
-    _settle_type(resource, obj)
+    _settle_type(store, resource, obj)
     metadata: Object = obj.setdefault("metadata", {})
-    _check_version(resource, metadata, old, store)
+    _check_place(metadata, old["metadata"])
+    _check_version(resource, metadata, old)
     _carry_over(metadata, old["metadata"])
+    _order(obj)
     _read(resource, obj, write)
     rules = resource.rules
     if subresource:
@@ -171,27 +175,26 @@ def is_finished(resource: Resource, obj: Object) -> bool:
     )
 
 
-def _settle_type(resource: Resource, obj: Object) -> None:
-    for part, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
-        found = obj.setdefault(part, wanted)
-        if found == wanted:
-            continue
-        if part == "apiVersion" and found == resource.stored_api_version:
-            continue
-        raise BadRequest(
-            f"{obj.get('kind')} in version {_quoted_version(obj)} cannot be handled as a "
-            f"{resource.kind}: the API version in the data ({obj.get('apiVersion')}) does not "
-            f"match the expected API version ({resource.api_version})"
-            if part == "apiVersion"
-            else f"the object provided is unrecognized (must be of type {resource.kind})"
-        )
+def _settle_type(store: Store, resource: Resource, obj: Object) -> None:
+    version, kind = obj.setdefault("apiVersion", resource.api_version), obj.setdefault("kind", resource.kind)
+    known = version in (resource.api_version, resource.stored_api_version)
+    if not known or kind != resource.kind:
+        raise BadRequest(_mismatch(store, resource, str(version), str(kind)))
     if resource.convert_in is not None:
         resource.convert_in(obj)
     obj["apiVersion"] = resource.stored_api_version
 
 
-def _quoted_version(obj: Object) -> str:
-    return f'"{str(obj.get("apiVersion", "")).rpartition("/")[2]}"'
+def _mismatch(store: Store, resource: Resource, api_version: str, kind: str) -> str:
+    group, _, version = api_version.rpartition("/")
+    head = f'{kind} in version "{version}" cannot be handled as a {resource.kind}: '
+    served = [r for r in store.catalogue.all() if (r.group, r.version, r.kind) == (group, version, kind)]
+    if served:
+        home = resource.group.partition(".")[0] or "core"
+        return head + f"converting ({version}.{kind}) to ({home}.{resource.kind}): unknown conversion"
+    return head + (
+        f'no kind "{kind}" is registered for version "{api_version}" in scheme "pkg/runtime/scheme.go:111"'
+    )
 
 
 def _settle_namespace(resource: Resource, metadata: Object, namespace: str | None) -> None:
@@ -245,24 +248,47 @@ def _refuse(resource: Resource, obj: Object, faults: Iterable[Fault]) -> None:
         raise Invalid.of(resource.group, resource.kind, name_of(obj), found)
 
 
-def _check_version(resource: Resource, metadata: Object, old: Object, store: Store) -> None:
+def _check_place(metadata: Object, was: Object) -> None:
+    name = metadata.get("name")
+    if name and name != was["name"]:
+        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({was['name']})")
+    namespace, held = metadata.get("namespace"), was.get("namespace")
+    if namespace and held and namespace != held:
+        raise BadRequest(
+            f"the namespace of the object ({namespace}) does not match the namespace on the URL ({held})"
+        )
+    metadata["name"] = was["name"]
+
+
+def _check_version(resource: Resource, metadata: Object, old: Object) -> None:
     was = old["metadata"]
     sent = metadata.get("resourceVersion")
     if sent:
         if str(sent) != was["resourceVersion"]:
             raise Conflict.modified(resource.key, was["name"])
     elif not resource.unconditional_update:
-        fault = invalid("metadata.resourceVersion", "", "must be specified for an update")
-        text = "Invalid value: 0x0: must be specified for an update"
-        fault = Fault(fault.path, fault.reason, text)
-        raise Invalid.of(resource.group, resource.kind, was["name"], [fault])
+        text = "Invalid value: 0: must be specified for an update"
+        fault = Fault("metadata.resourceVersion", "FieldValueInvalid", text)
+        raise Invalid.of(resource.group, resource.plural, was["name"], [fault])
     uid = metadata.get("uid")
     if uid and uid != was["uid"]:
+        home = f"{resource.group}/" if resource.is_custom else ""
+        place = "/".join(part for part in (was.get("namespace"), was["name"]) if part)
         raise Conflict.of(
             resource.key,
             was["name"],
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {was['uid']}",
+            f"StorageError: invalid object, Code: 4, Key: /registry/{home}{resource.plural}/{place}, "
+            "ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: "
+            f"{uid}, UID in object meta: {was['uid']}",
         )
+
+
+def _order(obj: Object) -> None:
+    """apiVersion and kind first: lists cut them off the text, as they do in the real API."""
+    head = {part: obj.pop(part) for part in ("apiVersion", "kind", "metadata")}
+    rest = dict(obj)
+    obj.clear()
+    obj.update(head | rest)
 
 
 def _carry_over(metadata: Object, was: Object) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
-from kubernaut.devcluster.errors import Forbidden, Unauthorized
+from kubernaut.devcluster.errors import BadRequest, Forbidden, Unauthorized
 
 from .rbac import Access, Authorizer, forbidden_text
 from .tokens import TokenIssuer
@@ -61,14 +61,19 @@ def _user_of_certificate(peer: Mapping[str, Any]) -> User:
 
 
 def impersonated(user: User, headers: Mapping[str, str], groups: list[str], authorizer: Authorizer) -> User:
-    """Who the caller wants to be. Raises Forbidden.
+    """Who the caller wants to be. Raises Forbidden, BadRequest.
 
     `groups` are all values of Impersonate-Group; header names are compared in lower case.
     """
     name = headers.get("Impersonate-User", "")
     if not name:
         if groups or headers.get("Impersonate-Uid"):
-            raise Forbidden("requested impersonation without impersonating a user")
+            named = ", ".join(f'"{group}"' for group in groups)
+            raise BadRequest(
+                f'requested &user.DefaultInfo{{Name:"", UID:"{headers.get("Impersonate-Uid", "")}", '
+                f"Groups:[]string{{{named}}}, Extra:map[string][]string(nil)}} without impersonating "
+                "a user name"
+            )
         return user
     wanted = [_access_to(name)]
     wanted.extend(Access("impersonate", resource="groups", name=group) for group in groups)

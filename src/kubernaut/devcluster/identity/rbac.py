@@ -67,7 +67,7 @@ class Authorizer:
         for binding, namespace, rule in self.rules_of(user, access.namespace):
             if covers(rule, access):
                 metadata, role = binding["metadata"], binding["roleRef"]
-                where = f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
+                where = f"{metadata['name']}/{namespace}" if namespace else metadata["name"]
                 return Verdict(
                     True,
                     f'RBAC: allowed by {binding["kind"]} "{where}" of {role["kind"]} '

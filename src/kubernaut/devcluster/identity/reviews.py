@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubernaut.devcluster.errors import BadRequest, Unauthorized
+from kubernaut.devcluster.errors import BadRequest, Fault, Invalid, Unauthorized
+from kubernaut.devcluster.metadata import invalid
 from kubernaut.devcluster.objects import Object, is_map, list_at, map_at
 
 from .authentication import Authenticator
@@ -25,10 +26,15 @@ def token_review(body: Object, authenticator: Authenticator, tokens: TokenIssuer
             user, served = authenticator.static[token], wanted or (AUDIENCE,)
         else:
             user, served = tokens.review(token, wanted)
-    except Unauthorized as error:
-        return {**body, "status": {"user": {}, "error": error.message}}
+    except Unauthorized:
+        # Why a token is bad helps whoever guesses.
+        return _with_status(body, {"user": {}, "error": "invalid bearer token"})
     status: Object = {"authenticated": True, "user": user_info(user), "audiences": list(served)}
-    return {**body, "status": status}
+    return _with_status(body, status)
+
+
+def _with_status(body: Object, status: Object) -> Object:
+    return {"metadata": {}, **body, "status": status}
 
 
 def user_info(user: User) -> Object:
@@ -42,25 +48,34 @@ def user_info(user: User) -> Object:
 
 def self_review(body: Object, user: User) -> Object:
     """SelfSubjectReview, behind `kubectl auth whoami`."""
-    return {**body, "status": {"userInfo": user_info(user)}}
+    return _with_status(body, {"userInfo": user_info(user)})
 
 
 def subject_access_review(body: Object, authorizer: Authorizer, namespace: str = "") -> Object:
-    """Also LocalSubjectAccessReview, with its namespace. Raises BadRequest."""
+    """Also LocalSubjectAccessReview, with its namespace. Raises Invalid."""
     spec = map_at(body, "spec")
     groups = tuple(str(group) for group in list_at(spec, "groups"))
     user = User(str(spec.get("user") or ""), groups, str(spec.get("uid") or ""))
+    faults = _attribute_faults(spec)
     if not user.name and not groups:
-        raise BadRequest("spec.user or spec.groups must be specified")
-    access = _access_of(spec)
-    if namespace and access.namespace != namespace:
-        raise BadRequest(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
-    return _answered(body, authorizer, user, access)
+        faults.append(invalid("spec.user", "", "at least one of user or group must be specified"))
+    wanted = map_at(spec, "resourceAttributes").get("namespace", "")
+    if namespace and wanted != namespace:
+        faults.append(
+            invalid("spec.resourceAttributes.namespace", wanted, f"must match metadata.namespace: {namespace}")
+        )
+    if faults:
+        raise Invalid.of(AUTHORIZATION, "", "", faults)
+    return _answered(body, authorizer, user, _access_of(spec))
 
 
 def self_subject_access_review(body: Object, authorizer: Authorizer, user: User) -> Object:
-    """Raises BadRequest."""
-    return _answered(body, authorizer, user, _access_of(map_at(body, "spec")))
+    """Raises Invalid."""
+    spec = map_at(body, "spec")
+    faults = _attribute_faults(spec)
+    if faults:
+        raise Invalid.of(AUTHORIZATION, "", "", faults)
+    return _answered(body, authorizer, user, _access_of(spec))
 
 
 def _answered(body: Object, authorizer: Authorizer, user: User, access: Access) -> Object:
@@ -68,13 +83,18 @@ def _answered(body: Object, authorizer: Authorizer, user: User, access: Access) 
     status: Object = {"allowed": verdict.is_allowed}
     if verdict.reason:
         status["reason"] = verdict.reason
-    return {**body, "status": status}
+    return _with_status(body, status)
+
+
+def _attribute_faults(spec: Object) -> list[Fault]:
+    if is_map(spec.get("resourceAttributes")) != is_map(spec.get("nonResourceAttributes")):
+        return []
+    words = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+    return [invalid("spec.resourceAttributes", None, words)]
 
 
 def _access_of(spec: Object) -> Access:
     resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if is_map(resource) == is_map(other):
-        raise BadRequest("exactly one of nonResourceAttributes or resourceAttributes must be specified")
 
     def text(source: Any, part: str) -> str:
         return str(source.get(part) or "")
@@ -108,4 +128,4 @@ def self_subject_rules_review(body: Object, authorizer: Authorizer, user: User) 
             parts = ("verbs", "apiGroups", "resources", "resourceNames")
             rules.append({part: rule[part] for part in parts if part in rule})
     status = {"resourceRules": rules, "nonResourceRules": paths, "incomplete": False}
-    return {**body, "status": status}
+    return _with_status(body, status)

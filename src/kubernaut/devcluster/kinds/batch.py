@@ -13,6 +13,7 @@ from kubernaut.devcluster.metadata import (
     unsupported,
 )
 from kubernaut.devcluster.objects import Object, copied, is_map, list_at, map_at
+from kubernaut.devcluster.selectors import selects
 
 from .pods import default_pod_spec, template_faults
 from .rules import BuiltinRules, not_negative
@@ -42,10 +43,6 @@ class JobRules(BuiltinRules):
         yield from super().validate(obj)
         spec = map_at(obj, "spec")
         yield from job_spec_faults(spec, "spec")
-        metadata = obj["metadata"]
-        name = str(metadata.get("name", ""))
-        if len(name) > 63:
-            yield invalid("metadata.name", name, "must be no more than 63 characters")
 
     def validate_update(self, new: Object, old: Object) -> Iterable[Fault]:
         now, was = new["spec"], old["spec"]
@@ -83,6 +80,8 @@ def default_job_spec(spec: Object) -> None:
         spec["backoffLimit"] = _NO_LIMIT if per_index else _BACKOFF_LIMIT
     if "podReplacementPolicy" not in spec:
         spec["podReplacementPolicy"] = "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed"
+    spec.setdefault("completionMode", "NonIndexed")
+    spec.setdefault("suspend", False)
     pod_spec = map_at(spec, "template", "spec")
     if pod_spec:
         default_pod_spec(pod_spec)
@@ -91,12 +90,9 @@ def default_job_spec(spec: Object) -> None:
 def _select_own_pods(obj: Object, spec: Object) -> None:
     """The selector and labels that tie pods to this very Job."""
     uid, name = obj["metadata"]["uid"], obj["metadata"].get("name", "")
-    if spec.get("selector"):
-        # Left to validation, which says that it is generated.
-        return
+    spec["manualSelector"] = False
     template = spec.setdefault("template", {})
-    metadata = template.setdefault("metadata", {})
-    labels = metadata.setdefault("labels", {})
+    labels = template.setdefault("metadata", {}).setdefault("labels", {})
     for key, value in (
         (CONTROLLER_UID, uid),
         ("controller-uid", uid),
@@ -104,7 +100,10 @@ def _select_own_pods(obj: Object, spec: Object) -> None:
         ("job-name", name),
     ):
         labels[key] = value
-    spec["selector"] = {"matchLabels": {CONTROLLER_UID: uid}}
+    # A selector of the user's own is left in, for validation to refuse it.
+    spec.setdefault("selector", {}).setdefault("matchLabels", {})[CONTROLLER_UID] = uid
+    if not obj["metadata"].get("labels"):
+        obj["metadata"]["labels"] = dict(labels)
 
 
 def job_spec_faults(spec: Object, path: str) -> Iterator[Fault]:
@@ -123,9 +122,9 @@ def job_spec_faults(spec: Object, path: str) -> Iterator[Fault]:
         yield from _selector_faults(spec)
     policy = map_at(spec, "template", "spec").get("restartPolicy")
     at = f"{path}.template.spec.restartPolicy"
-    if policy == "Always":
+    if policy in (None, "Always"):
         yield required(at, 'valid values: "OnFailure", "Never"')
-    elif policy is not None and policy not in ("OnFailure", "Never"):
+    elif policy not in ("OnFailure", "Never"):
         yield unsupported(at, policy, ("OnFailure", "Never"))
     if spec.get("completionMode") == "Indexed" and spec.get("completions") is None:
         yield required(f"{path}.completions", "when completion mode is Indexed")
@@ -139,12 +138,12 @@ def _selector_faults(spec: Object) -> Iterator[Fault]:
     if selector is None:
         yield required("spec.selector")
         return
-    labels = map_at(spec, "template", "metadata", "labels")
     wanted = map_at(selector, "matchLabels")
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        yield invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
-    elif not spec.get("manualSelector") and CONTROLLER_UID not in wanted:
+    if not spec.get("manualSelector") and set(wanted) != {CONTROLLER_UID}:
         yield invalid("spec.selector", selector, "`selector` not auto-generated")
+    labels = map_at(spec, "template", "metadata", "labels")
+    if not selects(selector, labels):
+        yield invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
 
 
 def _failure_policy_faults(spec: Object, policy: object, path: str) -> Iterator[Fault]:
@@ -176,6 +175,13 @@ def _failure_policy_faults(spec: Object, policy: object, path: str) -> Iterator[
             yield invalid(f"{at}.action", "FailIndex", "requires the backoffLimitPerIndex to be set")
 
 
+WARNING = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to "
+    "remove them or set propagationPolicy=Orphan to suppress this warning"
+)
+"""What a deletion without a propagation policy is answered with."""
+
+
 def _fixed_template(spec: Object, old: Object) -> Object:
     """What may not change: all of it, except placement while the Job waits for its first start."""
     template = copied(map_at(spec, "template"))
@@ -197,12 +203,11 @@ class CronJobRules(BuiltinRules):
         super().__init__("CronJob", has_status=True)
 
     def default(self, obj: Object) -> None:
+        # The Job gets its own defaults when it is made.
         super().default(obj)
-        spec = map_at(obj, "spec", "jobTemplate", "spec")
-        if spec:
-            default_job_spec(spec)
-            if "podFailurePolicy" not in spec:
-                spec.pop("podReplacementPolicy", None)
+        pod_spec = map_at(obj, "spec", "jobTemplate", "spec", "template", "spec")
+        if pod_spec:
+            default_pod_spec(pod_spec)
 
     def prepare_create(self, obj: Object) -> None:
         obj["status"] = {}
@@ -212,10 +217,12 @@ class CronJobRules(BuiltinRules):
         spec = map_at(obj, "spec")
         schedule = str(spec.get("schedule") or "")
         if schedule and not _is_schedule(schedule):
-            yield invalid("spec.schedule", schedule, "expected exactly 5 fields")
+            parts = schedule.split()
+            words = f"expected exactly 5 fields, found {len(parts)}: [{' '.join(parts)}]"
+            yield invalid("spec.schedule", schedule, words)
         name = str(obj["metadata"].get("name", ""))
         if len(name) > 52:
-            yield invalid("metadata.name", name, "must be no more than 52 characters")
+            yield invalid("metadata.name", name, "must be no more than 52 bytes")
         job_spec = map_at(spec, "jobTemplate", "spec")
         if not job_spec:
             yield required("spec.jobTemplate.spec.template")

@@ -7,7 +7,7 @@ from typing import Any
 from kubernaut.devcluster.metadata import dns_1035_label, dns_label, path_segment
 from kubernaut.devcluster.resources import Catalogue, Resource
 
-from .batch import CronJobRules, JobRules
+from .batch import WARNING, CronJobRules, JobRules
 from .core import (
     ConfigMapRules,
     EventRules,
@@ -83,8 +83,8 @@ def _core() -> list[Resource]:
 
     return [
         core("ConfigMap", "configmaps", "cm", rules=ConfigMapRules()),
-        core("Endpoints", "endpoints", "ep", rules=BuiltinRules("Endpoints")),
-        core("Event", "events", "ev", rules=EventRules(), field_labels=_EVENT_FIELDS),
+        core("Endpoints", "endpoints", "ep", rules=BuiltinRules("Endpoints"), creates_on_update=True),
+        core("Event", "events", "ev", rules=EventRules(), field_labels=_EVENT_FIELDS, creates_on_update=True),
         core("LimitRange", "limitranges", "limits", rules=BuiltinRules("LimitRange")),
         core(
             "Namespace",
@@ -222,6 +222,7 @@ def _workloads() -> list[Resource]:
             field_labels=("status.successful",),
             # batch/v1 kept this default from the days before garbage collection.
             default_propagation="Orphan",
+            deletion_warning=WARNING,
         ),
     ]
 
@@ -236,6 +237,7 @@ def _access() -> list[Resource]:
             namespaced=namespaced,
             rules=rules,
             name_rule=path_segment,
+            creates_on_update=True,
         )
 
     return [
@@ -305,6 +307,7 @@ def _others() -> list[Resource]:
             "leases",
             rules=LeaseRules(),
             unconditional_update=False,
+            creates_on_update=True,
         ),
         other(
             "networking.k8s.io",

@@ -6,11 +6,18 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kubernaut.devcluster.errors import BadRequest, Fault
-from kubernaut.devcluster.metadata import dns_subdomain, immutable, invalid, required, unsupported
+from kubernaut.devcluster.metadata import (
+    STANDARD_FINALIZERS,
+    dns_subdomain,
+    immutable,
+    invalid,
+    required,
+    unsupported,
+)
 from kubernaut.devcluster.objects import Object, is_deleting, list_at, map_at
 from kubernaut.devcluster.resources import Column, Resource, Rules
 from kubernaut.devcluster.schema.check import type_error
-from kubernaut.devcluster.schema.walk import prune
+from kubernaut.devcluster.schema.walk import drop_empty, drop_nulls, prune
 
 from .rules import BuiltinRules
 
@@ -77,13 +84,27 @@ class DefinitionRules(BuiltinRules):
                 "spec.versions", _versions(obj), "must have exactly one version marked as storage version"
             )
         for index, version in enumerate(_versions(obj)):
-            yield from _version_faults(version, f"spec.versions[{index}]")
+            # The schema of the only version is judged where older clients look for it.
+            path = "spec.validation" if len(_versions(obj)) == 1 else f"spec.versions[{index}].schema"
+            yield from _version_faults(version, f"spec.versions[{index}].schema", path)
+
+    def mark_deleting(self, obj: Object) -> None:
+        metadata = obj["metadata"]
+        metadata.pop("deletionGracePeriodSeconds", None)
+        metadata["generation"] -= 1
+        conditions = obj["status"]["conditions"]
+        conditions.append(_terminating(metadata["deletionTimestamp"]))
 
     def validate_update(self, new: Object, old: Object) -> Iterable[Fault]:
         for path in (("spec", "group"), ("spec", "scope"), ("spec", "names", "plural"), ("spec", "names", "kind")):
             now = map_at(new, *path[:-1]).get(path[-1])
             if now != map_at(old, *path[:-1]).get(path[-1]):
                 yield immutable(".".join(path), now)
+
+
+def _terminating(moment: str) -> Object:
+    message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+    return _condition("Terminating", "InstanceDeletionPending", message, moment)
 
 
 def _versions(obj: Object) -> list[Any]:
@@ -100,11 +121,11 @@ def _condition(kind: str, reason: str, message: str, moment: str) -> Object:
     }
 
 
-def _version_faults(version: Object, path: str) -> Iterator[Fault]:
+def _version_faults(version: Object, here: str, path: str) -> Iterator[Fault]:
     schema = map_at(version, "schema", "openAPIV3Schema")
-    at = f"{path}.schema.openAPIV3Schema"
+    at = f"{path}.openAPIV3Schema"
     if not schema:
-        yield required(at, "schemas are required")
+        yield required(f"{here}.openAPIV3Schema")
         return
     if schema.get("type") != "object":
         yield invalid(f"{at}.type", schema.get("type", ""), "must be object at the root")
@@ -202,8 +223,18 @@ class CustomRules(Rules):
             version = str(obj.get("apiVersion", "")).rpartition("/")[2]
             raise BadRequest(f'{self.kind} in version "{version}" cannot be handled as a {self.kind}: {error}')
         unknown = prune(obj, self.node)
+        drop_empty(obj.get("metadata"), metadata)
+        drop_nulls(obj, self.node)
         self.default(obj)
         return unknown
+
+    def warnings(self, obj: Object) -> Iterator[str]:
+        for finalizer in list_at(obj, "metadata", "finalizers"):
+            if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+                yield (
+                    f'metadata.finalizers: "{finalizer}": prefer a domain-qualified finalizer name to '
+                    "avoid accidental conflicts with other finalizer writers"
+                )
 
     def prepare_create(self, obj: Object) -> None:
         if self._definition_is_deleting:
@@ -231,13 +262,16 @@ class CustomRules(Rules):
     def validate(self, obj: Object) -> Iterable[Fault]:
         faults = self._validator.faults(obj)
         yield from faults
-        if self._rules is not None and not faults:
-            yield from self._evaluate(obj, None)
-        elif self._rules is not None and any(fault.reason in _BLOCKING for fault in faults):
+        if self._rules is None:
+            return
+        if any(fault.reason in _BLOCKING for fault in faults):
             yield _NOT_CHECKED
+        else:
+            yield from self._evaluate(obj, None)
 
     def validate_update(self, new: Object, old: Object) -> Iterable[Fault]:
-        if self._rules is not None and not self._validator.faults(new):
+        blocked = any(fault.reason in _BLOCKING for fault in self._validator.faults(new))
+        if self._rules is not None and not blocked:
             yield from self._evaluate(new, old)
 
     def validate_status(self, new: Object, old: Object) -> Iterable[Fault]:
@@ -251,6 +285,7 @@ class CustomRules(Rules):
 
 
 _BLOCKING = (
+    "FieldValueNotSupported",
     "FieldValueRequired",
     "FieldValueTooLong",
     "FieldValueTooMany",

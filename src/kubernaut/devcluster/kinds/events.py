@@ -23,6 +23,6 @@ def event_to_core(obj: Object) -> None:
 
 
 def event_from_core(obj: Object) -> Object:
-    shown = {_BACK.get(key, key): value for key, value in obj.items()}
+    shown = {_BACK.get(key, key): value for key, value in obj.items() if value != ""}
     shown["apiVersion"] = "events.k8s.io/v1"
     return shown

@@ -31,8 +31,6 @@ class LeaseRules(BuiltinRules):
         if seconds is not None and seconds <= 0:
             yield invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0")
         yield from not_negative(spec, "leaseTransitions")
-        if spec.get("holderIdentity") == "":
-            yield invalid("spec.holderIdentity", "", "must not be empty")
 
 
 class RoleRules(BuiltinRules):
@@ -155,6 +153,13 @@ class AutoscalerRules(BuiltinRules):
             yield invalid("spec.maxReplicas", most, "must be greater than 0")
         if most is not None and most < least:
             yield invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
+        target = map_at(spec, "scaleTargetRef")
+        if "/" not in str(target.get("apiVersion", "")) and target.get("kind") != "ReplicationController":
+            yield invalid(
+                "spec.scaleTargetRef.apiVersion",
+                target.get("apiVersion", ""),
+                "apiVersion must specify API group",
+            )
 
 
 class StorageClassRules(BuiltinRules):

@@ -20,7 +20,7 @@ from kubernaut.devcluster.metadata import (
 from kubernaut.devcluster.objects import Object, copied, is_map, list_at, map_at
 from kubernaut.devcluster.quantities import parse_quantity
 
-from .rules import BuiltinRules, not_negative
+from .rules import BuiltinRules
 
 _ENV_NAME = re.compile(r"[ -<>-~]+")
 _GRACE_AT_LEAST = 1
@@ -32,7 +32,18 @@ class PodRules(BuiltinRules):
 
     def default(self, obj: Object) -> None:
         super().default(obj)
-        default_pod_spec(obj.setdefault("spec", {}))
+        spec = obj.setdefault("spec", {})
+        default_pod_spec(spec)
+        # Only pods themselves, never templates, get these.
+        spec.setdefault("enableServiceLinks", True)
+        for container in (*list_at(spec, "initContainers"), *list_at(spec, "containers")):
+            resources = map_at(container, "resources")
+            limits = map_at(resources, "limits")
+            if limits:
+                resources["requests"] = {**limits, **map_at(resources, "requests")}
+        grace = spec.get("terminationGracePeriodSeconds")
+        if isinstance(grace, int) and grace < 0:
+            spec["terminationGracePeriodSeconds"] = _GRACE_AT_LEAST
 
     def prepare_create(self, obj: Object) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": quality_of_service(obj["spec"])}
@@ -69,10 +80,6 @@ def default_pod_spec(spec: Object) -> None:
             continue
         image = str(container.get("image") or "")
         container.setdefault("imagePullPolicy", "Always" if _is_latest(image) else "IfNotPresent")
-        resources = map_at(container, "resources")
-        limits = map_at(resources, "limits")
-        if limits:
-            resources["requests"] = {**limits, **map_at(resources, "requests")}
     if "serviceAccountName" in spec or "serviceAccount" in spec:
         name = spec.get("serviceAccountName") or spec.get("serviceAccount")
         spec["serviceAccountName"] = spec["serviceAccount"] = name
@@ -109,7 +116,7 @@ def quality_of_service(spec: Object) -> str:
 
 def template_faults(template: Object, path: str) -> Iterator[Fault]:
     """Of a workload's pod template, beyond its shape."""
-    yield from label_faults(map_at(template, "metadata", "labels"), f"{path}.metadata.labels")
+    yield from label_faults(map_at(template, "metadata", "labels"), f"{path}.labels")
     spec = map_at(template, "spec")
     if not list_at(spec, "containers"):
         yield required(f"{path}.spec.containers")
@@ -128,7 +135,6 @@ def pod_spec_faults(spec: Object, path: str) -> Iterator[Fault]:
                 yield duplicate(f"{at}.name", name)
             names.add(name)
             yield from _container_faults(container, at, volumes)
-    yield from not_negative(spec, "terminationGracePeriodSeconds", path=path)
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= 2**31 - 1:
         yield invalid(f"{path}.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive")
@@ -208,7 +214,7 @@ def _resource_faults(resources: Object, at: str) -> Iterator[Fault]:
     for part in ("limits", "requests"):
         for name, amount in map_at(resources, part).items():
             if parse_quantity(amount) < 0:
-                yield invalid(f"{at}.{part}.{name}", amount, "must be greater than or equal to 0")
+                yield invalid(f"{at}.{part}[{name}]", amount, "must be greater than or equal to 0")
             if part == "requests" and name in limits:
                 bound = limits[name]
                 if parse_quantity(amount) > parse_quantity(bound):

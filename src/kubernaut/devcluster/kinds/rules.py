@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from kubernaut.devcluster.errors import BadRequest, Fault
 from kubernaut.devcluster.metadata import forbidden, invalid, label_faults, required
-from kubernaut.devcluster.objects import Object, is_map, list_at, map_at
+from kubernaut.devcluster.objects import Object, list_at, map_at
 from kubernaut.devcluster.resources import Rules
 from kubernaut.devcluster.schema.builtin import builtin_type
 from kubernaut.devcluster.schema.check import shape_faults, type_error
-from kubernaut.devcluster.schema.walk import drop_nulls
+from kubernaut.devcluster.schema.walk import drop_empty
 from kubernaut.devcluster.selectors import selects
 
 
@@ -26,7 +26,7 @@ class BuiltinRules(Rules):
         if error:
             version = str(obj.get("apiVersion", "")).rpartition("/")[2]
             raise BadRequest(f'{self.kind} in version "{version}" cannot be handled as a {self.kind}: {error}')
-        drop_nulls(obj, self.node)
+        drop_empty(obj, self.node)
         return super().decode(obj)
 
     def validate(self, obj: Object) -> Iterable[Fault]:
@@ -62,8 +62,8 @@ def expression_faults(selector: Object, path: str) -> Iterator[Fault]:
 
 def template_label_faults(spec: Object) -> Iterator[Fault]:
     """A workload's selector must select the pods that it makes."""
-    labels = map_at(spec, "template", "metadata", "labels")
-    if is_map(spec.get("selector")) and not selects(spec["selector"], labels):
+    labels = map_at(spec, "template", "metadata").get("labels")
+    if not selects(spec.get("selector"), labels or {}):
         yield invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
 
 

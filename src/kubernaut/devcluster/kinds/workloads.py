@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kubernaut.devcluster.errors import Fault
-from kubernaut.devcluster.metadata import forbidden, immutable
+from kubernaut.devcluster.metadata import forbidden, immutable, unsupported
 from kubernaut.devcluster.objects import Object, map_at
 
 from .pods import default_pod_spec, restart_policy_faults, template_faults
@@ -34,10 +34,8 @@ class WorkloadRules(BuiltinRules):
         )
         yield from selector_faults(spec.get("selector"), "spec.selector", self.word)
         yield from template_label_faults(spec)
-        template = map_at(spec, "template")
-        if template:
-            yield from template_faults(template, "spec.template")
-            yield from restart_policy_faults(spec, "spec")
+        yield from template_faults(map_at(spec, "template"), "spec.template")
+        yield from restart_policy_faults(spec, "spec")
 
     def validate_update(self, new: Object, old: Object) -> Iterable[Fault]:
         if new["spec"].get("selector") != old["spec"].get("selector"):
@@ -61,6 +59,9 @@ class DeploymentRules(WorkloadRules):
     def validate(self, obj: Object) -> Iterable[Fault]:
         yield from super().validate(obj)
         strategy = map_at(obj, "spec", "strategy")
+        if strategy.get("type") not in (None, "Recreate", "RollingUpdate"):
+            shown = {"Type": strategy["type"], "RollingUpdate": strategy.get("rollingUpdate")}
+            yield unsupported("spec.strategy", shown, ("Recreate", "RollingUpdate"))
         if strategy.get("type") == "Recreate" and strategy.get("rollingUpdate"):
             yield forbidden(
                 "spec.strategy.rollingUpdate",

@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from kubernaut.devcluster import writing
-from kubernaut.devcluster.errors import BadRequest, Invalid, NotFound, UnsupportedMediaType
-from kubernaut.devcluster.objects import Object, copied, is_list, is_map
+from kubernaut.devcluster.errors import BadRequest, Fault, Invalid, NotFound, UnsupportedMediaType
+from kubernaut.devcluster.metadata import quoted
+from kubernaut.devcluster.objects import Object, copied, is_list, is_map, to_json
 from kubernaut.devcluster.resources import Resource
+from kubernaut.devcluster.schema.check import type_error
 
 from .applying import apply_configuration
 from .json_patch import PatchFailed, json_patch
@@ -45,6 +47,11 @@ def apply_patch(
     # A patch is written against the version it was sent to.
     live = copied(resource.convert_out(record.object)) if resource.convert_out else None
     new = patched(resource, live or copied(record.object), patch, patch_type)
+    if not resource.is_custom:
+        error = type_error(new, resource.rules.node, "", "")
+        if error:
+            fault = Fault("patch", "FieldValueInvalid", f"Invalid value: {quoted(to_json(new).decode())}: {error}")
+            raise Invalid.of("", "", "", [fault])
     return writing.update(store, resource, new, record.object, subresource, write)
 
 
@@ -52,11 +59,15 @@ def patched(resource: Resource, live: Object, patch: Any, patch_type: PatchType)
     """`live` (taken over) after the patch. Raises BadRequest, Invalid, UnsupportedMediaType."""
     if patch_type == "json":
         if not is_list(patch):
-            raise BadRequest("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+            raise BadRequest(
+                "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+            )
         try:
             new = json_patch(live, patch)
-        except PatchFailed as error:
-            raise Invalid(str(error), {}) from None
+        except PatchFailed:
+            # What exactly failed is in the real server's log only.
+            message = "the server rejected our request due to an error in our request"
+            raise Invalid(message, {}) from None
     elif not is_map(patch):
         raise BadRequest("json: cannot unmarshal array into Go value of type map[string]interface {}")
     elif patch_type == "merge":

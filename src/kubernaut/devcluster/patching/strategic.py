@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubernaut.devcluster.errors import BadRequest
+from kubernaut.devcluster.errors import BadRequest, Unclassified
 from kubernaut.devcluster.objects import copied, is_list, is_map, list_at
 from kubernaut.devcluster.schema.fieldsets import below
 from kubernaut.devcluster.schema.nodes import ANY, Node
@@ -65,6 +65,15 @@ def _merged(held: Any, value: Any, node: Node, order: Any) -> Any:
     return copied(value)
 
 
+def _go_text(value: Any) -> str:
+    """As Go's %v prints JSON."""
+    if is_map(value):
+        return "map[" + " ".join(f"{key}:{_go_text(item)}" for key, item in sorted(value.items())) + "]"
+    if is_list(value):
+        return "[" + " ".join(_go_text(item) for item in value) + "]"
+    return str(value)
+
+
 def items_of(value: Any) -> list[Any]:
     return value if is_list(value) else []
 
@@ -76,7 +85,7 @@ def _merged_list(held: list[Any], patch: list[Any], node: Node) -> list[Any]:
     merged: list[Any] = list(held)
     for item in patch:
         if not is_map(item) or key not in item:
-            raise BadRequest(f"map: {item} does not contain declared merge key: {key}")
+            raise Unclassified(f"map: {_go_text(item)} does not contain declared merge key: {key}")
         index = next((i for i, old in enumerate(merged) if old.get(key) == item[key]), None)
         if item.get(_DIRECTIVE) == "delete":
             merged = [old for old in merged if old.get(key) != item[key]]

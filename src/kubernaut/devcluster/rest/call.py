@@ -10,8 +10,9 @@ import msgspec
 import yaml
 from aiohttp import web
 
-from kubernaut.devcluster.errors import BadRequest, TooLarge, UnsupportedMediaType
+from kubernaut.devcluster.errors import BadRequest, TooLarge, UnsupportedMediaType, refused_option
 from kubernaut.devcluster.identity.users import User
+from kubernaut.devcluster.metadata import unsupported
 from kubernaut.devcluster.objects import Object, from_json, is_map, to_json
 from kubernaut.devcluster.resources import Resource
 from kubernaut.devcluster.schema.protobuf import CONTENT_TYPE, ProtobufError, decode_body
@@ -55,13 +56,14 @@ class Request:
             raise BadRequest(f'strconv.ParseInt: parsing "{value}": invalid syntax')
         return int(value)
 
-    def write(self) -> Write:
+    def write(self, options: str = "UpdateOptions") -> Write:
         """Raises BadRequest for options that make no sense."""
         validation = self.query.get("fieldValidation") or "Warn"
         if validation not in ("Ignore", "Warn", "Strict"):
-            raise BadRequest(f'fieldValidation: Unsupported value: "{validation}"')
+            allowed = ("Ignore", "Warn", "Strict")
+            raise refused_option(options, unsupported("fieldValidation", validation, allowed))
         if self.query.get("dryRun") not in (None, "All"):
-            raise BadRequest(f'dryRun: Unsupported value: "{self.query["dryRun"]}"')
+            raise refused_option(options, unsupported("dryRun", [self.query["dryRun"]], ("All",)))
         agent = self.http.headers.get("User-Agent", "unknown")
         return Write(
             user=self.user,
@@ -71,7 +73,7 @@ class Request:
             warn=self.warnings.append,
         )
 
-    def json_body(self) -> Object:
+    def json_body(self, kind_wanted: str = "") -> Object:
         """Raises BadRequest, UnsupportedMediaType."""
         kind = self.http.content_type
         if kind == CONTENT_TYPE:
@@ -81,7 +83,11 @@ class Request:
                 "the body of the request was in an unknown format - accepted media types include: "
                 "application/json, application/yaml, application/vnd.kubernetes.protobuf"
             )
-        value = parsed(self.body, is_yaml=kind == "application/yaml")
+        try:
+            value = parsed(self.body, is_yaml=kind == "application/yaml")
+        except BadRequest as error:
+            head = f"the object provided is unrecognized (must be of type {kind_wanted}): "
+            raise BadRequest((head if kind_wanted else "") + error.message) from None
         if not is_map(value):
             raise BadRequest("couldn't get version/kind; json parse error: an object is needed")
         return value

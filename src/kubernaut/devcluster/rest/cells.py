@@ -340,9 +340,7 @@ PRINTERS: dict[str, Printer] = {
         _columns("Name Ready Status Restarts Age IP+ Node+ Nominated_Node+ Readiness_Gates+"),
         pod_cells,
     ),
-    "deployments.apps": Printer(
-        _columns(f"Name Ready Up-to-date/integer Available/integer Age {_TEMPLATE_WIDE}"), _deployment
-    ),
+    "deployments.apps": Printer(_columns(f"Name Ready Up-to-date Available Age {_TEMPLATE_WIDE}"), _deployment),
     "replicasets.apps": Printer(
         _columns(f"Name Desired/integer Current/integer Ready/integer Age {_TEMPLATE_WIDE}"), _replica_set
     ),
@@ -371,7 +369,7 @@ PRINTERS: dict[str, Printer] = {
         _node,
     ),
     "events": Printer(
-        _columns("Last_Seen Type Reason Object Subobject+ Source+ Message First_Seen+ Count/integer+ Name+"),
+        _columns("Last_Seen Type Reason Object Subobject+ Source+ Message First_Seen+ Count+ Name+"),
         _event,
     ),
     "persistentvolumeclaims": Printer(
@@ -386,9 +384,9 @@ PRINTERS: dict[str, Printer] = {
         _volume,
     ),
     "namespaces": _template("Name Status Age", lambda obj: map_at(obj, "status").get("phase", "")),
-    "configmaps": _template("Name Data/integer Age", _size("data", "binaryData")),
-    "secrets": _template("Name Type Data/integer Age", lambda obj: obj.get("type", ""), _size("data")),
-    "serviceaccounts": _template("Name Secrets/integer Age", _size("secrets")),
+    "configmaps": _template("Name Data Age", _size("data", "binaryData")),
+    "secrets": _template("Name Type Data Age", lambda obj: obj.get("type", ""), _size("data")),
+    "serviceaccounts": _template("Name Secrets Age", _size("secrets")),
     "endpoints": _template("Name Endpoints Age", lambda _obj: "<none>"),
     "resourcequotas": Printer(_columns("Name Request Limit Age"), _quota),
     "limitranges": _CREATED,
@@ -410,7 +408,7 @@ PRINTERS: dict[str, Printer] = {
         _columns("Name Min_Available Max_Unavailable Allowed_Disruptions/integer Age"), _budget
     ),
     "horizontalpodautoscalers.autoscaling": Printer(
-        _columns("Name Reference Targets MinPods MaxPods Replicas/integer Age"), _autoscaler
+        _columns("Name Reference Targets MinPods MaxPods Replicas Age"), _autoscaler
     ),
     "storageclasses.storage.k8s.io": Printer(
         _columns("Name Provisioner ReclaimPolicy VolumeBindingMode AllowVolumeExpansion Age"), _storage_class

@@ -119,7 +119,7 @@ class ApiServer:
             return response
         except ApiError as error:
             code = error.code
-            return _refusal(error)
+            return _refusal(error, request.warnings)
         except Exception:  # noqa: BLE001 - the edge of a request: a bug must not end the server
             _log.exception("request failed", extra={"method": http.method, "path": http.path})
             return _refusal(InternalError("Internal error occurred: see the log of the cluster"))
@@ -194,10 +194,12 @@ class ApiServer:
     def _review(self, request: Request) -> web.Response:
         target = request.target
         known = any((r.group, r.plural) == (target.group, target.resource) for r in REVIEWS)
+        if target.group and target.version not in self._discovery.groups().get(target.group, ()):
+            return _no_page()
         if not known or target.version != "v1":
             raise NotFound.page()
         if request.verb != "create":
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            raise MethodNotAllowed.here()
         return json_response(self._reviewed(request, request.json_body()), 201)
 
     def _reviewed(self, request: Request, body: Object) -> Object:
@@ -216,7 +218,7 @@ class ApiServer:
         """Paths that are no resources."""
         path = request.target.path
         if request.http.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            raise MethodNotAllowed.here()
         if path == "/version":
             return json_response(version())
         if path == "/":
@@ -228,19 +230,21 @@ class ApiServer:
             found = self._discovery.answer(path, aggregated=aggregated)
             if found is not None and aggregated and path in ("/api", "/apis"):
                 return web.Response(body=found, headers={"Content-Type": AGGREGATED})
-        if found is None:
-            raise NotFound.page()
-        return raw_response(found)
+        return _no_page() if found is None else raw_response(found)
+
+
+def _no_page() -> web.Response:
+    return web.Response(text="404 page not found\n", status=404)
 
 
 def _wrapped(middleware: Middleware, handler: Handler) -> Handler:
     return lambda http: middleware(http, handler)
 
 
-def _refusal(error: ApiError) -> web.Response:
-    response = json_response(error.to_status(), error.code)
+def _refusal(error: ApiError, warnings: list[str] | None = None) -> web.Response:
+    response = json_response(error.to_status(), error.code, warnings)
     if error.code == 429:
-        response.headers["Retry-After"] = str(error.details.get("retryAfterSeconds", 1))
+        response.headers["Retry-After"] = str((error.details or {}).get("retryAfterSeconds", 1))
     return response
 
 

@@ -43,6 +43,9 @@ _PATCHES: dict[str, PatchType] = {
 }
 
 
+_DONE: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
 class Subresources:
     def __init__(self, store: Store, tokens: TokenIssuer) -> None:
         self._store = store
@@ -80,7 +83,7 @@ class Subresources:
                 raise BadRequest("this patch type does not suit a Scale")
             wanted = patched(resource, copied(scale), parsed(request.body, is_yaml=False), kind)
         else:
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            raise MethodNotAllowed.here()
         replicas = map_at(wanted, "spec").get("replicas", 0)
         if not isinstance(replicas, int) or replicas < 0:
             fault = invalid("spec.replicas", replicas, "must be greater than or equal to 0")
@@ -96,7 +99,8 @@ class Subresources:
                 holder = holder.setdefault(part, {})
             holder[path[-1]] = replicas
 
-        changed = self._store.edit(resource, target.name, target.namespace, change, write=request.write())
+        write = replace(request.write(), owned_as="scale")
+        changed = self._store.edit(resource, target.name, target.namespace, change, write=write)
         return json_response(_scale_of(changed, resource))
 
     # -- pods --------------------------------------------------------------------------------------
@@ -120,7 +124,7 @@ class Subresources:
             grace=options.get("gracePeriodSeconds"),
             write=write,
         )
-        return json_response({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}, 201)
+        return json_response(_DONE, 201)
 
     def _spend_budget(self, pod: Object) -> None:
         """Raises TooManyRequests when a PodDisruptionBudget forbids the eviction now."""
@@ -155,7 +159,7 @@ class Subresources:
             pod["spec"]["nodeName"] = node
 
         self._store.edit(resource, target.name, target.namespace, change, write=request.write())
-        return json_response({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}, 201)
+        return json_response(_DONE, 201)
 
     # -- others ------------------------------------------------------------------------------------
 

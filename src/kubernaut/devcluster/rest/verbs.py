@@ -12,12 +12,15 @@ from aiohttp import web
 
 from kubernaut.devcluster.errors import (
     BadRequest,
-    Conflict,
+    Fault,
     MethodNotAllowed,
     NotFound,
+    ServerTimeout,
     UnsupportedMediaType,
+    refused_option,
 )
 from kubernaut.devcluster.ledger import Record
+from kubernaut.devcluster.metadata import required, unsupported
 from kubernaut.devcluster.objects import Object, from_json, is_map, map_at, name_of, namespace_of, to_json
 from kubernaut.devcluster.patching import PatchType
 from kubernaut.devcluster.resources import Propagation, Resource
@@ -59,7 +62,7 @@ class Verbs:
         }
         handler = handlers.get(request.verb)
         if handler is None or request.verb not in resource.verbs:
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            raise MethodNotAllowed.here()
         return handler(request, resource)
 
     def get(self, request: Request, resource: Resource) -> web.Response:
@@ -119,21 +122,35 @@ class Verbs:
         head = to_json({"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata})
         plain = is_stored_form(resource)
         texts = [r.encoded if plain else to_json(out(resource, r.object)) for r in kept]
+        if not resource.is_custom:
+            # The items of builtin lists do not repeat what they are.
+            prefix = to_json({"apiVersion": resource.api_version, "kind": resource.kind})[:-1] + b","
+            texts = [b"{" + text[len(prefix) :] if text.startswith(prefix) else text for text in texts]
         return head[:-1] + b',"items":[' + b",".join(texts) + b"]}"
 
     def create(self, request: Request, resource: Resource) -> web.Response:
-        body = request.json_body()
         if request.target.name:
-            raise MethodNotAllowed("POST is not allowed on a named object")
-        obj = self.store.create(resource, body, self._namespace(request, resource), request.write())
+            raise MethodNotAllowed.here()
+        body = request.json_body(resource.kind)
+        write = request.write("CreateOptions")
+        obj = self.store.create(resource, body, self._namespace(request, resource), write)
         request.name = name_of(obj)
         return self._answer_object(request, resource, obj, 201)
 
     def update(self, request: Request, resource: Resource) -> web.Response:
-        body = request.json_body()
-        metadata = body.setdefault("metadata", {})
-        self._match_url(request, resource, metadata)
-        obj = self.store.update(resource, body, subresource=request.target.subresource, write=request.write())
+        body = request.json_body(resource.kind)
+        write = request.write("UpdateOptions")
+        self._match_url(request, resource, body.setdefault("metadata", {}))
+        subresource = request.target.subresource
+        place = (namespace_of(body) if resource.namespaced else "", request.target.name)
+        if (
+            resource.creates_on_update
+            and not subresource
+            and self.store.ledger.get(resource.storage, place) is None
+        ):
+            obj = self.store.create(resource, body, namespace_of(body), write)
+            return self._answer_object(request, resource, obj, 201)
+        obj = self.store.update(resource, body, subresource=subresource, write=write)
         return self._answer_object(request, resource, obj)
 
     def _match_url(self, request: Request, resource: Resource, metadata: Object) -> None:
@@ -155,24 +172,19 @@ class Verbs:
     def patch(self, request: Request, resource: Resource) -> web.Response:
         kind = _PATCH_TYPES.get(request.http.content_type)
         if kind is None:
-            raise UnsupportedMediaType(
-                "the body of the request was in an unknown format - accepted media types include: "
-                + ", ".join(_PATCH_TYPES)
-            )
+            raise UnsupportedMediaType("415: Unsupported Media Type", {})
         body = parsed(request.body, is_yaml=kind == "apply")
         force = request.flag("force")
         if force and kind != "apply":
-            raise BadRequest(
-                "PatchOptions.meta.k8s.io: force: Forbidden: may not be specified for non-apply patch"
-            )
+            text = "Forbidden: may not be specified for non-apply patch"
+            raise refused_option("PatchOptions", Fault("force", "FieldValueForbidden", text))
         namespace = self._namespace(request, resource)
         place = (namespace or "" if resource.namespaced else "", request.target.name)
         existed = self.store.ledger.get(resource.storage, place) is not None
-        write = request.write()
+        write = request.write("PatchOptions")
         if kind == "apply" and not request.query.get("fieldManager"):
-            raise BadRequest(
-                "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch"
-            )
+            fault = required("fieldManager", "is required for apply patch")
+            raise refused_option("PatchOptions", fault)
         obj = self.store.patch(
             resource,
             request.target.name,
@@ -195,11 +207,11 @@ class Verbs:
             uid=options["uid"],
             version=options["version"],
             grace=options["grace"],
-            write=request.write(),
+            write=request.write("DeleteOptions"),
         )
         if deleted.is_gone and not resource.answers_deleted_object:
-            return json_response(success(resource, deleted.object))
-        return json_response(out(resource, deleted.object))
+            return json_response(success(resource, deleted.object), 200, request.warnings)
+        return json_response(out(resource, deleted.object), 200, request.warnings)
 
     def delete_collection(self, request: Request, resource: Resource) -> web.Response:
         options = delete_options(request)
@@ -242,7 +254,9 @@ def list_tests(request: Request, resource: Resource) -> list[Predicate]:
     """Of the label and field selectors in the query. Raises BadRequest."""
     found = (
         label_predicate(request.query.get("labelSelector", "")),
-        field_predicate(request.query.get("fieldSelector", ""), resource.field_labels, resource.kind),
+        field_predicate(
+            request.query.get("fieldSelector", ""), resource.field_labels, is_custom=resource.is_custom
+        ),
     )
     return [test for test in found if test is not None]
 
@@ -257,9 +271,9 @@ def delete_options(request: Request) -> dict[str, Any]:
     if policy is None and orphan is not None:
         policy = "Orphan" if orphan in (True, "true") else "Background"
     if policy is not None and policy not in _PROPAGATIONS:
-        raise BadRequest(
-            f'DeleteOptions.meta.k8s.io is invalid: propagationPolicy: Unsupported value: "{policy}": '
-            'supported values: "Foreground", "Background", "Orphan", "nil"'
+        raise refused_option(
+            "DeleteOptions",
+            unsupported("propagationPolicy", policy, ("Foreground", "Background", "Orphan", "nil")),
         )
     grace = body.get("gracePeriodSeconds")
     if grace is None:
@@ -283,20 +297,30 @@ def _starting_point(request: Request, now: int) -> tuple[int, tuple[str, str] | 
     version = request.query.get("resourceVersion", "")
     match = request.query.get("resourceVersionMatch", "")
     if match and not version:
-        raise BadRequest("resourceVersionMatch is forbidden unless resourceVersion is provided")
+        text = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+        raise refused_option("ListOptions", Fault("resourceVersionMatch", "FieldValueForbidden", text))
     if not version or version == "0":
         return now, None
     if not version.isdigit():
-        raise BadRequest(f'invalid resource version: strconv.ParseUint: parsing "{version}": invalid syntax')
+        raise BadRequest(bad_version(version))
     if int(version) > now:
         raise _too_new(version, now)
     return (int(version), None) if match == "Exact" else (now, None)
 
 
-def _too_new(version: str, now: int) -> Conflict:
-    error = Conflict(f"Too large resource version: {version}, current: {now}")
-    error.details = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]}
-    return error
+def bad_version(text: str) -> str:
+    return (
+        f'invalid resource version: resourceVersion: Invalid value: "{text}": strconv.ParseUint: '
+        f'parsing "{text}": invalid syntax'
+    )
+
+
+def _too_new(version: str, now: int) -> ServerTimeout:
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    return ServerTimeout(
+        f"Timeout: Too large resource version: {version}, current: {now}",
+        {"causes": [cause], "retryAfterSeconds": 1},
+    )
 
 
 def _token(version: int, namespace: str, name: str) -> str:
@@ -312,4 +336,4 @@ def _read_token(token: str) -> tuple[int, tuple[str, str]]:
             return int(value["rv"]), (str(namespace), str(name))
     except (binascii.Error, ValueError, KeyError, TypeError, msgspec.DecodeError):
         pass
-    raise BadRequest("continue key is not valid: encoded continue token has a wrong format")
+    raise BadRequest("invalid continue token: continue key is not valid")

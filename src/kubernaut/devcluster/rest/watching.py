@@ -18,7 +18,7 @@ from kubernaut.devcluster.store import Store
 
 from .call import Request, is_stored_form, out
 from .tables import Tables, wants_table
-from .verbs import list_tests
+from .verbs import bad_version, list_tests
 
 _BOOKMARK_SECONDS = 60.0
 _LONGEST_SECONDS = 3600.0
@@ -113,7 +113,7 @@ class _Feed:
         text = request.query.get("resourceVersion", "")
         send_initial = request.query.get("sendInitialEvents") in ("1", "true")
         if text and not text.isdigit():
-            raise BadRequest(f'invalid resource version: strconv.ParseUint: parsing "{text}": invalid syntax')
+            raise BadRequest(bad_version(text))
         if send_initial or text in ("", "0"):
             for record in self._store.ledger.records(self._resource.storage, self._namespace or None):
                 if self._selects(record.object):

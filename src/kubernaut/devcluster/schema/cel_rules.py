@@ -14,11 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kubernaut.devcluster.errors import Fault, FaultReason
-from kubernaut.devcluster.metadata import invalid
+from kubernaut.devcluster.metadata import invalid, quoted
 from kubernaut.devcluster.objects import is_list, is_map, list_at, map_at, to_json
 from kubernaut.devcluster.quantities import parse_quantity
-
-from .structural import json_type
 
 _ESCAPES = {"__underscores__": "__", "__dot__": ".", "__dash__": "-", "__slash__": "/"}
 _RESERVED = [
@@ -191,7 +189,7 @@ def _by_key(old: Any, keys: tuple[str, ...]) -> dict[bytes, Any]:
 
 def _rule_fault(rule: _Rule, value: Any, old: Any, has_old: bool, path: str) -> Iterator[Fault]:
     data = {"self": value, "oldSelf": old if has_old else None, "hasOldSelf": has_old}
-    shown = json_type(value)
+    shown = value
     try:
         outcome = rule.program.eval(data=data).plain_value()
     except Exception as error:  # noqa: BLE001 - the CEL library raises bare Exceptions
@@ -206,14 +204,16 @@ def _rule_fault(rule: _Rule, value: Any, old: Any, has_old: bool, path: str) -> 
     elif rule.message_program is not None:
         message = str(rule.message_program.eval(data=data).plain_value())
     at = path + rule.field_path if path else rule.field_path.removeprefix(".")
-    if rule.reason == "FieldValueInvalid":
+    if rule.reason == "FieldValueInvalid" and isinstance(value, dict | list):
+        yield Fault(at, rule.reason, f"Invalid value: {message}")
+    elif rule.reason == "FieldValueInvalid":
         yield invalid(at, shown, message)
     elif rule.reason == "FieldValueForbidden":
         yield Fault(at, rule.reason, f"Forbidden: {message}")
     elif rule.reason == "FieldValueRequired":
         yield Fault(at, rule.reason, f"Required value: {message}")
     else:
-        yield Fault(at, rule.reason, f'Duplicate value: "{shown}"')
+        yield Fault(at, rule.reason, f"Duplicate value: {quoted(shown)}")
 
 
 @cache

@@ -128,6 +128,9 @@ def _json_name(value: Any) -> str:
 def shape_faults(value: Any, node: Node, path: str = "") -> Iterator[Fault]:
     """Required fields, allowed values, and doubles in lists that are keyed."""
     if node.type == "object" and is_map(value):
+        if node.name == "ObjectMeta":
+            # Metadata has a validation of its own.
+            return
         for name in node.required:
             if _is_empty(value.get(name)):
                 yield required(_below(path, name))

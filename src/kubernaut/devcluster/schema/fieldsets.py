@@ -173,5 +173,7 @@ def whole_set(value: Any, node: Node) -> FieldSet:
 
 def _whole(key: str, value: Any, node: Node) -> FieldSet:
     """An item of a list is a member of the set itself, not only its fields."""
+    if not isinstance(value, dict | list):
+        return {}
     part = whole_set(value, node)
     return {SELF: {}, **part} if part and not key.startswith("f:") else part

@@ -158,10 +158,21 @@ class SchemaValidator:
     def faults(self, obj: dict[str, Any]) -> list[Fault]:
         found: list[Fault] = []
         if not self._validator.is_valid(obj):
-            for error in self._validator.iter_errors(obj):
+            errors = sorted(self._validator.iter_errors(obj), key=_rank)
+            told: set[str] = set()
+            for error in errors:
+                path = _path_of(list(error.instance_path))
+                # A string that is too short is not also said to miss its pattern.
+                if error.kind.name == "pattern" and path in told:
+                    continue
+                told.add(path)
                 found.extend(_fault_of(error))
         found.extend(_list_faults(obj, self._node, ""))
         return found
+
+
+def _rank(error: Any) -> bool:
+    return bool(error.kind.name == "pattern")
 
 
 def _path_of(parts: list[Any]) -> str:
@@ -188,10 +199,15 @@ def _fault_of(error: Any) -> Iterator[Fault]:
     elif word == "maxLength":
         yield too_long(path, kind.limit)
     elif word in ("maxItems", "maxProperties"):
-        text = f"Too many: {len(value)}: must have at most {kind.limit} items"
+        items = "item" if kind.limit == 1 else "items"
+        text = f"Too many: {len(value)}: must have at most {kind.limit} {items}"
         yield Fault(path, "FieldValueTooMany", text)
     elif word == "format":
-        yield invalid(path, value, f"{where}must be of type {kind.format}: {to_json(value).decode()}")
+        shown = to_json(value).decode()
+        text = f"Invalid value: {shown}: {where}must be of type {kind.format}: {shown}"
+        yield Fault(path, "FieldValueTypeInvalid", text)
+    elif word in ("oneOf", "anyOf", "not"):
+        yield invalid("<nil>", "", _combination_words(word, error, path))
     else:
         yield _bound_fault(word, kind, path, where, value)
 
@@ -201,6 +217,16 @@ def _type_fault(path: str, value: Any, wanted: list[str]) -> Fault:
     names = " or ".join(wanted) if len(wanted) == 1 else ",".join(wanted)
     text = f'{path} in body must be of type {names}: "{found}"'
     return Fault(path, "FieldValueTypeInvalid", f'Invalid value: "{found}": {text}')
+
+
+def _combination_words(word: str, error: Any, path: str) -> str:
+    if word == "anyOf":
+        return f'"{path}" must validate at least one schema (anyOf)'
+    if word == "not":
+        return f'"{path}" must not validate the schema (not)'
+    several = isinstance(error.kind, jsonschema_rs.ValidationErrorKind.OneOfMultipleValid)
+    found = "Found 2 valid alternatives" if several else "Found none valid"
+    return f'"{path}" must validate one and only one schema (oneOf). {found}'
 
 
 def _bound_fault(word: str, kind: Any, path: str, where: str, value: Any) -> Fault:
@@ -215,11 +241,6 @@ def _bound_fault(word: str, kind: Any, path: str, where: str, value: Any) -> Fau
         "minItems": f"{where}should have at least {limit} items",
         "minProperties": f"{where}should have at least {limit} properties",
         "multipleOf": f"{where}should be a multiple of {getattr(kind, 'multiple_of', '')}",
-        "oneOfNotValid": f'"{path}" must validate one and only one schema (oneOf). Found none valid',
-        "oneOfMultipleValid": f'"{path}" must validate one and only one schema (oneOf). '
-        "Found 2 valid alternatives",
-        "anyOf": f'"{path}" must validate at least one schema (anyOf)',
-        "not": f'"{path}" must not validate the schema (not)',
         "uniqueItems": f"{where}shouldn't contain duplicates",
     }
     shown = len(value) if word in ("minItems", "minProperties") else value

@@ -86,18 +86,38 @@ def _default_object(value: dict[str, Any], node: Node) -> None:
                 apply_defaults(held, below)
 
 
+def drop_empty(value: Any, node: Node) -> None:
+    """Remove what Go leaves out of JSON: nulls, and lists and maps without content."""
+    if is_map(value):
+        for key in list(value):
+            item, below = value[key], _node_below(node, key)
+            if item is None:
+                del value[key]
+            elif below is None or below.preserve:
+                continue
+            elif not item and below.type in ("list", "map"):
+                del value[key]
+            elif isinstance(item, dict | list):
+                drop_empty(item, below)
+    elif is_list(value) and node.items is not None and node.items.type in ("object", "list", "map"):
+        for item in value:
+            drop_empty(item, node.items)
+
+
 def drop_nulls(value: Any, node: Node) -> None:
-    """Remove nulls where the schema does not allow them, as decoding into Go structs does."""
+    """Remove nulls of custom resources where the schema names the field and forbids them."""
     if is_map(value):
         fields = value
         for key in [key for key, item in fields.items() if item is None]:
             below = _node_below(node, key)
-            if below is None or not (below.nullable or below.preserve):
+            if below is None and node.preserve:
+                continue
+            if below is None or not (below.nullable or below.preserve or below.type == "any"):
                 del fields[key]
         for key, item in fields.items():
             if isinstance(item, dict | list):
                 below = _node_below(node, key)
-                if below is not None and not below.preserve:
+                if below is not None:
                     drop_nulls(item, below)
     elif is_list(value) and node.items is not None:
         for item in value:
