@@ -44,6 +44,7 @@ def pages() -> Iterator[Page]:
         "places": installing.place_manifests(),
         "controller": installing.controller_manifests(),
         "actions": installing.action_manifests(contracts),
+        "policies": installing.policy_manifests(),
     }
     for name, manifests in parts.items():
         yield Page(f"deploy/base/{name}.yaml", _yaml(*manifests))

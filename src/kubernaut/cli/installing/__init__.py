@@ -13,6 +13,7 @@ from kubernaut.cli.installing.actions import (
 )
 from kubernaut.cli.installing.controller import controller_manifests
 from kubernaut.cli.installing.places import place_manifests
+from kubernaut.cli.installing.policies import policy_manifests
 from kubernaut.cli.installing.whole import EVERYWHERE, installation
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "definition_manifest",
     "installation",
     "place_manifests",
+    "policy_manifests",
     "shipped_contracts",
     "target_manifests",
 ]

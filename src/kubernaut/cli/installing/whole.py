@@ -8,6 +8,7 @@ from kubernaut.api.crd import custom_resource_definitions
 from kubernaut.cli.installing.actions import EVERYWHERE, action_manifests, definition_manifest, target_manifests
 from kubernaut.cli.installing.controller import controller_manifests
 from kubernaut.cli.installing.places import place_manifests
+from kubernaut.cli.installing.policies import policy_manifests
 
 Json = dict[str, Any]
 
@@ -30,6 +31,7 @@ def installation(
         *custom_resource_definitions(),
         *controller_manifests(controller if with_controller else ""),
         *action_manifests(contracts),
+        *policy_manifests(),
         *(item for target in targets for item in target_manifests(contracts, target)),
         *(definition_manifest(contract, image) for image, contract in actions.items()),
     ]
