@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from kubernaut.actions.deployments import Namespace
+from kubernaut.actions.deployments import Namespace, desired_replicas
 from kubernaut.sdk import (
     DnsName,
     Inputs,
@@ -49,7 +49,10 @@ class RestartPodOutputs(Outputs, frozen=True, kw_only=True):
     "kubernetes/restart_pod",
     version="1.0.0",
     description="Deletes a pod, or the pods of a label selector, and waits until replacements are ready.",
-    permissions=[Permission(api_groups=("",), resources=("pods",), verbs=("get", "list", "delete"))],
+    permissions=[
+        Permission(api_groups=("",), resources=("pods",), verbs=("get", "list", "delete")),
+        Permission(api_groups=("apps",), resources=("replicasets", "statefulsets"), verbs=("get",)),
+    ],
     timeout="2m",
 )
 async def restart_pod(inputs: RestartPodInputs, run: Run) -> RestartPodOutputs:
@@ -95,32 +98,52 @@ def _refuse_unmanaged(pods: list[Object], inputs: RestartPodInputs) -> None:
 
 
 async def _wait_for_replacements(pods: list[Object], ready_before: Counter[str], namespace: str, run: Run) -> None:
-    """As many pods of each controller shall be ready as were before."""
-    owners = {owner for pod in pods if (owner := _owner(pod)) is not None}
+    """As many pods of each controller shall be ready as were before, or as it wants by now if those are fewer."""
+    owners = {reference["uid"]: reference for pod in pods if (reference := _owner(pod)) is not None}
 
     async def missing() -> str | None:
         ready = _ready_by_owner(await run.cluster.list(kinds.PODS, namespace))
-        short = sum(max(0, ready_before[owner] - ready[owner]) for owner in owners)
+        short = 0
+        for uid, reference in owners.items():
+            if ready[uid] < ready_before[uid]:
+                # Somebody may have scaled it down meanwhile: nobody waits for pods that are not wanted.
+                wanted = await _wanted(reference, namespace, run)
+                short += max(0, min(ready_before[uid], wanted) - ready[uid])
         return f"{short} replacements are not ready" if short else None
 
     await run.wait_until(missing)
 
 
+_SCALED = {"ReplicaSet": kinds.REPLICA_SETS, "StatefulSet": kinds.STATEFUL_SETS}
+_EVERY = 1_000_000
+
+
+async def _wanted(reference: Object, namespace: str, run: Run) -> int:
+    kind = _SCALED.get(str(reference["kind"]))
+    if kind is None:
+        return _EVERY
+    owner = await run.cluster.find(kind, str(reference["name"]), namespace)
+    if owner is None or owner["metadata"]["uid"] != reference["uid"]:
+        return 0
+    return desired_replicas(owner)
+
+
 def _ready_by_owner(pods: list[Object]) -> Counter[str]:
     ready: Counter[str] = Counter()
     for pod in pods:
-        owner = _owner(pod)
+        reference = _owner(pod)
         conditions = pod.get("status", {}).get("conditions", [])
         is_ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-        if owner is not None and is_ready and not pod["metadata"].get("deletionTimestamp"):
-            ready[owner] += 1
+        if reference is not None and is_ready and not pod["metadata"].get("deletionTimestamp"):
+            ready[str(reference["uid"])] += 1
     return ready
 
 
-def _owner(pod: Object) -> str | None:
+def _owner(pod: Object) -> Object | None:
+    """The owner reference of the pod's controller."""
     for reference in pod["metadata"].get("ownerReferences", []):
         if reference.get("controller"):
-            return str(reference["uid"])
+            return reference
     return None
 
 

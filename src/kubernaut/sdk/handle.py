@@ -90,6 +90,16 @@ class ClusterHandle:
         )
         return found.items
 
+    async def logs(self, pod: Object, container: str = "", *, tail_lines: int | None = None) -> str:
+        """What a container has written; of the pod's only container when none is named.
+
+        At most 1 MB of it. Raises NotFound, BadRequest when the container has not started.
+        """
+        meta = pod["metadata"]
+        return await self._cluster.logs(
+            meta["namespace"], meta["name"], container or None, tail_lines=tail_lines, limit_bytes=1 << 20
+        )
+
     async def patch(self, obj: Object, body: Body, patch_type: PatchType = "merge") -> Object:
         """Change an object that was read; answers with what it is now (or would be, in the dry run).
 

@@ -28,6 +28,7 @@ class Surroundings:
     deadline: float
     """On the clock's monotonic scale, in seconds."""
     say: Callable[[str], None]
+    redact: Callable[[str], str]
     correlation_id: str = ""
     workspace: Path | None = None
 
@@ -69,6 +70,13 @@ class Run:
     def say(self, text: str) -> None:
         """Tell people how it goes: one line of the log, redacted."""
         self._around.say(text)
+
+    def redact(self, text: str) -> str:
+        """The text without what is, or looks like, a secret: for whatever the action itself writes elsewhere.
+
+        Outputs, messages and everything printed are redacted by the runner.
+        """
+        return self._around.redact(text)
 
     def undo_with(self, action_type: str, inputs: Mapping[str, Any], **facts: Any) -> None:
         """Say which action undoes this one; to be called before the first change.

@@ -112,6 +112,7 @@ class _Execution:
             started_at=self._started_at,
             deadline=clock.monotonic() + self._environment.seconds(self._contract),
             say=self._reporter.say,
+            redact=self._means.redactor.text,
             correlation_id=self._environment.correlation_id,
             workspace=self._environment.workspace,
         )
