@@ -11,6 +11,5 @@ SHIPPED = (
     "kubernaut.actions.patch_deployment",
     "kubernaut.actions.rollout_status",
     "kubernaut.actions.collect_diagnostics",
-    "kubernaut.actions.collect_diagnostics",
 )
 """Modules that declare one action each; every one becomes an image."""
