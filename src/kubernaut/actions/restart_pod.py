@@ -141,10 +141,8 @@ def _ready_by_owner(pods: list[Object]) -> Counter[str]:
 
 def _owner(pod: Object) -> Object | None:
     """The owner reference of the pod's controller."""
-    for reference in pod["metadata"].get("ownerReferences", []):
-        if reference.get("controller"):
-            return reference
-    return None
+    references: list[Object] = pod["metadata"].get("ownerReferences", [])
+    return next((reference for reference in references if reference.get("controller")), None)
 
 
 def _phase(pod: Object) -> str:
