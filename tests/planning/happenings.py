@@ -288,6 +288,19 @@ def people_ask(world: World, *kinds: str) -> Iterator[Happening]:
                 has_hold = bool(workflow.metadata.finalizers)
                 gone = replace(workflow, metadata=meta) if has_hold else None
                 yield "delete", replace(spent(world), workflow=gone, executions=world.executions if gone else {})
+        elif kind == "tamper":
+            if not workflow.status.spec_hash:
+                continue
+            # What the CRD forbids, and somebody did nevertheless: another step in place of the last.
+            steps = (*workflow.spec.steps[:-1], replace(workflow.spec.steps[-1], name="other"))
+            changed = replace(workflow, spec=replace(workflow.spec, steps=steps))
+            yield "tamper", replace(spent(world), workflow=changed)
+        elif kind == "stop action":
+            for execution in world.executions.values():
+                stop = Stop(reason="Cancelled", at=world.now)
+                if execution.spec.stop is None:
+                    stopped = replace(execution, spec=replace(execution.spec, stop=stop))
+                    yield f"stop {execution.spec.step}", with_execution(spent(world), stopped)
         elif kind == "lose execution":
             for name in world.executions:
                 rest = {n: e for n, e in world.executions.items() if n != name}

@@ -50,8 +50,8 @@ def _far(world: World, moment: datetime | None) -> float | None:
 
 
 def _counts_from_release(world: World) -> bool:
-    """Whether some deadline counts from the recorded start: no Job says when it started."""
-    return bool(world.troubles) or any(j.state == "active" and j.started_at is None for j in world.jobs.values())
+    """Whether a deadline counts from the recorded start: of a Job that the cluster refuses."""
+    return bool(world.troubles)
 
 
 def _workflow(world: World, workflow: WorkflowExecution) -> Any:
@@ -60,6 +60,7 @@ def _workflow(world: World, workflow: WorkflowExecution) -> Any:
         _far(world, meta.deletion_timestamp),
         meta.finalizers,
         meta.generation == workflow.status.observed_generation,
+        [s.name for s in workflow.spec.steps],
         [(r.type, r.step, r.outcome) for r in workflow.spec.requests],
         _workflow_status(world, workflow.status),
     )
@@ -114,6 +115,7 @@ def _job(world: World, key: str, job: JobFacts) -> Any:
         _far(world, job.deletion_started_at) if is_open else None,
         _far(world, job.started_at) if is_open else None,
         job.reason,
+        _far(world, job.created_at) if is_open and job.started_at is None else None,
         job.container_started,
         job.waiting and job.waiting.reason,
         job.is_hopeless,

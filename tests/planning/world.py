@@ -408,6 +408,7 @@ def _with_new_job(world: World, uid: str, attempt: int, suspended: bool) -> Worl
     job = JobFacts(
         uid=f"job-{world.births}",
         state="suspended" if suspended else "active",
+        created_at=world.now,
         started_at=None if suspended else world.now,
     )
     pods = world.pods if suspended else (*world.pods, Pod(uid, attempt, f"pod-{world.births}"))

@@ -66,7 +66,7 @@ STEP_ENDED = _STEP_ENDS | {S.ROLLED_BACK}
 """The step will not run any more; Succeeded is among them though it can still be rolled back."""
 
 STEP_FAILURES = frozenset({S.FAILED, S.TIMED_OUT, S.CANCELLED})
-"""Ends that fail a workflow which nobody stopped. Cancelled is among them: then somebody stopped the action alone."""
+"""Ends that fail a workflow which nobody stopped. Cancelled is one: then somebody stopped the action alone."""
 
 P = TypeVar("P", W, S, A)
 

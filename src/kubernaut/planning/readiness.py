@@ -83,11 +83,7 @@ def _judge(facts: WorkflowFacts, step: Step, graph: Graph, records: Mapping[str,
 
 def _has_outputs(producer: StepStatus | None) -> bool:
     # A person's word that a step succeeded does not bring its outputs back.
-    return (
-        producer is not None
-        and producer.phase == StepPhase.SUCCEEDED
-        and producer.reason != RESOLVED_BY_PERSON
-    )
+    return producer is not None and producer.phase == StepPhase.SUCCEEDED and producer.reason != RESOLVED_BY_PERSON
 
 
 def _conditional(facts: WorkflowFacts, record: StepStatus, verdict: WhenVerdict) -> StepStatus | None:

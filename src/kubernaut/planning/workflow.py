@@ -25,7 +25,7 @@ from kubernaut.planning.finish import Standing, final_standing, is_over, standin
 from kubernaut.planning.phases import STEP_ENDED, STEP_FAILURES, WORKFLOW_TERMINAL
 from kubernaut.planning.readiness import conditions_to_ask, settle
 from kubernaut.planning.records import observed_records
-from kubernaut.planning.start import start
+from kubernaut.planning.start import Started, start
 from kubernaut.planning.turns import (
     DeleteWorkspace,
     RemoveFinalizer,
@@ -38,6 +38,8 @@ from kubernaut.planning.turns import (
 WorkflowTurn = Turn[WorkflowChange]
 
 _OPEN = frozenset({StepPhase.PENDING, StepPhase.BLOCKED})
+_NEVER_STARTED = frozenset({StepPhase.CANCELLED, StepPhase.SKIPPED})
+_FAILED = ("WorkflowFailed", "A critical step failed before it could start.")
 
 
 @dataclass
@@ -63,8 +65,10 @@ def decide(facts: WorkflowFacts) -> WorkflowTurn:
         return admit(facts)
     draft = _draft(facts)
     _advance(draft, draft.main, facts.graph, draft.directive.stop is not None or _is_failing(draft))
+    _give_up_if_overdue(draft, draft.main)
     if is_over(draft.main, draft.records, draft.directive):
         _advance(draft, draft.last, facts.finally_graph, draft.directive.stop_finally)
+        _give_up_if_overdue(draft, draft.last)
     return _turn(draft)
 
 
@@ -73,20 +77,26 @@ def steps_to_ask(facts: WorkflowFacts) -> tuple[list[Step], dict[str, StepStatus
     if not facts.workflow.status.spec_hash or facts.workflow.status.phase in WORKFLOW_TERMINAL:
         return [], {}
     draft = _draft(facts)
-    asked = conditions_to_ask(facts, draft.main, facts.graph, draft.records)
-    asked += conditions_to_ask(facts, draft.last, facts.finally_graph, draft.records)
-    return asked, draft.records
+    if draft.directive.is_tampered:
+        return [], {}
+    if not is_over(draft.main, draft.records, draft.directive):
+        return conditions_to_ask(facts, draft.main, facts.graph, draft.records), draft.records
+    # Not before the records show how every main step ended: the conditions of `finally` are about that.
+    return conditions_to_ask(facts, draft.last, facts.finally_graph, draft.records), draft.records
 
 
 def _draft(facts: WorkflowFacts) -> _Draft:
-    spec = facts.workflow.spec
-    return _Draft(
-        facts,
-        directive_of(facts.workflow, facts.now, facts.spec_hash, facts.limits),
-        {step.name: step for step in spec.steps},
-        {step.name: step for step in spec.finally_},
-        observed_records(facts),
-    )
+    spec, records = facts.workflow.spec, observed_records(facts)
+    directive = directive_of(facts.workflow, facts.now, facts.spec_hash, facts.limits, records)
+    if directive.is_tampered:
+        # What the spec says now was never admitted. What is recorded is waited for; nothing is looked up.
+        return _Draft(facts, directive, {name: _unnamed(name) for name in records}, {}, records)
+    main, last = ({step.name: step for step in steps} for steps in (spec.steps, spec.finally_))
+    return _Draft(facts, directive, main, last, records)
+
+
+def _unnamed(name: str) -> Step:
+    return Step(name=name, action_type="unknown/unknown")
 
 
 def _is_failing(draft: _Draft) -> bool:
@@ -100,14 +110,13 @@ def _advance(draft: _Draft, steps: Mapping[str, Step], graph: Graph, is_closing:
     """Moves one list of steps on: closes the open ones, or starts those that are ready."""
     if is_closing:
         _close(draft, steps)
-        _stop_running(draft, steps)
         return
     ready = settle(draft.facts, steps, graph, draft.records)
     # A condition that failed to evaluate may just have failed a critical step.
     if steps is draft.main and _is_failing(draft):
         _close(draft, steps)
         return
-    if draft.directive.is_suspended and steps is draft.main:
+    if draft.directive.is_suspended:
         return
     _start(draft, steps, ready)
     if steps is draft.main and _is_failing(draft):
@@ -119,44 +128,69 @@ def _start(draft: _Draft, steps: Mapping[str, Step], ready: list[str]) -> None:
     wanted = facts.workflow.spec.parallelism or facts.limits.default_parallel
     limit = min(wanted, facts.limits.max_parallel)
     running = sum(1 for record in draft.records.values() if record.phase == StepPhase.RUNNING)
+    moves: dict[str, Started] = {}
     for name in ready:
         if running >= limit:
-            return
-        started = start(facts, steps[name], draft.records)
+            break
+        moves[name] = start(facts, steps[name], draft.records)
+        running += moves[name].record.phase != StepPhase.FAILED
+    failed = {name for name, started in moves.items() if started.record.phase == StepPhase.FAILED}
+    if steps is draft.main and any(steps[name].critical for name in failed):
+        # Nothing new beside a step that fails the workflow.
+        moves = {name: moves[name] for name in failed}
+    for name, started in moves.items():
         draft.records[name] = started.record
-        if started.changes:
-            draft.is_starting = True
-            draft.changes += [change for change in started.changes if change not in draft.changes]
-        running += started.record.phase != StepPhase.FAILED
+        draft.is_starting = draft.is_starting or bool(started.changes)
+        draft.changes += [change for change in started.changes if change not in draft.changes]
 
 
 def _close(draft: _Draft, steps: Mapping[str, Step]) -> None:
     """Steps that have not started will not: cancelled by request, skipped after a failure."""
     stop = draft.directive.stop
+    why = ("SpecChanged", "The spec was changed.") if draft.directive.is_tampered else _FAILED
     for name in steps:
         record = draft.records[name]
         if record.phase in _OPEN:
             draft.records[name] = replace(
                 record,
                 phase=StepPhase.CANCELLED if stop else StepPhase.SKIPPED,
-                reason=stop or "WorkflowFailed",
-                message="" if stop else "A critical step failed before it could start.",
+                reason=stop or why[0],
+                message="" if stop else why[1],
                 completed_at=draft.facts.now,
                 executed="no",
             )
+    _stop_actions(draft, steps)
 
 
-def _stop_running(draft: _Draft, steps: Mapping[str, Step]) -> None:
-    stop = draft.directive.stop
-    if stop is None:
+def _stop_actions(draft: _Draft, steps: Mapping[str, Step]) -> None:
+    """Ends running actions if that is asked; and those that had been made for steps that will not start."""
+    stop, facts = draft.directive.stop, draft.facts
+    endings = _NEVER_STARTED | {StepPhase.RUNNING} if stop else _NEVER_STARTED
+    for name, execution in facts.executions.items():
+        if name not in steps or draft.records[name].phase not in endings:
+            continue
+        is_ours = execution.owner_uid == facts.workflow.metadata.uid
+        if is_ours and execution.spec.stop is None and not execution.status.completed_at:
+            message = cut(draft.directive.message or draft.records[name].message, 1024)
+            order = Stop(reason=stop or "Cancelled", at=facts.now, message=message)
+            draft.changes.append(StopExecution(execution.name, execution.uid, order))
+
+
+def _give_up_if_overdue(draft: _Draft, steps: Mapping[str, Step]) -> None:
+    """A deleted workflow is not held for ever by an action that does not end."""
+    if not draft.directive.is_overdue:
         return
     for name in steps:
-        execution = draft.facts.executions.get(name)
-        phase = draft.records[name].phase
-        is_started = phase in (StepPhase.RUNNING, StepPhase.CANCELLED)
-        if execution and is_started and execution.spec.stop is None and not execution.status.completed_at:
-            order = Stop(reason=stop, at=draft.facts.now, message=draft.directive.message[:1024])
-            draft.changes.append(StopExecution(execution.name, execution.uid, order))
+        record = draft.records[name]
+        if record.phase == StepPhase.RUNNING:
+            draft.records[name] = replace(
+                record,
+                phase=StepPhase.INDETERMINATE,
+                reason="GivenUp",
+                message="The workflow was deleted, and the action did not end in time.",
+                completed_at=draft.facts.now,
+                executed="unknown",
+            )
 
 
 def _turn(draft: _Draft) -> WorkflowTurn:
@@ -164,9 +198,9 @@ def _turn(draft: _Draft) -> WorkflowTurn:
     look_again = _look_again(draft)
     if draft.is_starting and not facts.trouble:
         return Turn(tuple(draft.changes), look_again)
-    every = {**draft.main, **draft.last}
-    if not draft.is_starting and is_over(every, draft.records, draft.directive):
-        standing = final_standing(facts.workflow.spec, draft.records, draft.directive)
+    if not draft.is_starting and is_over(draft.records, draft.records, draft.directive):
+        steps = (*draft.main.values(), *draft.last.values())
+        standing = final_standing(steps, draft.records, draft.directive)
         if facts.workspace == "present":
             meta = facts.workflow.metadata
             draft.changes.append(DeleteWorkspace(workspace_name(meta.name, meta.uid)))
@@ -176,14 +210,15 @@ def _turn(draft: _Draft) -> WorkflowTurn:
         status = _status(draft, standing_now(draft.records, draft.directive, moving, facts.trouble))
     status = with_conditions(facts, status)
     if status != facts.workflow.status:
-        draft.changes.append(WriteWorkflowStatus(status))
+        # What the cluster refused is told first: the change that was refused may well be refused again.
+        place = 0 if draft.is_starting else len(draft.changes)
+        draft.changes.insert(place, WriteWorkflowStatus(status))
     return Turn(tuple(draft.changes), look_again)
 
 
 def _status(draft: _Draft, standing: Standing) -> WorkflowStatus:
-    before, spec = draft.facts.workflow.status, draft.facts.workflow.spec
-    names = [*(step.name for step in spec.steps), *(step.name for step in spec.finally_)]
-    ended = sum(1 for name in names if draft.records[name].phase in STEP_ENDED)
+    before = draft.facts.workflow.status
+    ended = sum(1 for record in draft.records.values() if record.phase in STEP_ENDED)
     meta = draft.facts.workflow.metadata
     return replace(
         before,
@@ -191,12 +226,12 @@ def _status(draft: _Draft, standing: Standing) -> WorkflowStatus:
         reason=standing.reason,
         # Names of hundreds of steps may stand in it; the schema takes 4096 characters.
         message=cut(standing.message, 2048),
-        progress=f"{ended}/{len(names)}",
+        progress=f"{ended}/{len(draft.records)}",
         suspended=draft.directive.is_suspended,
         workspace_pvc=workspace_name(meta.name, meta.uid)
         if draft.facts.workspace == "present"
         else before.workspace_pvc,
-        steps=tuple(draft.records[name] for name in names),
+        steps=tuple(draft.records.values()),
     )
 
 
