@@ -13,6 +13,7 @@ from kubernaut.admission import Door, check, pinned_actions, read_document, spec
 from kubernaut.admission.size import MOST_BYTES, worst_status_bytes
 from kubernaut.api.contract import ContractSpec, Parameter
 from kubernaut.api.meta import LocalReference, to_object
+from kubernaut.api.text import cut
 from kubernaut.api.workflow import Request, Step, StepPhase, StepStatus, WorkflowExecution, WorkflowStatus, pin_key
 
 from .makers import DOOR, OTHER_IMAGE, SCALE, definition, image_of, nothing, notify, refused, scale, workflow
@@ -49,8 +50,9 @@ def worst_run(work: WorkflowExecution, message: str) -> WorkflowStatus:
 
 def test_the_bound_of_the_status_is_above_the_wordiest_run() -> None:
     work = workflow(*(scale(f"step-{n}") for n in range(100)), notify())
-    written = len(msgspec.json.encode(worst_run(work, "m" * 512)))
-    assert written <= worst_status_bytes(work.spec, pins_of(work)) <= 1.15 * written
+    for message in ("m", '"', "漢", "\x1b", "\n"):
+        written = len(msgspec.json.encode(worst_run(work, cut(message * 512, 512))))
+        assert written <= worst_status_bytes(work.spec, pins_of(work)) <= 1.15 * written
 
 
 def test_the_status_of_a_hundred_steps_stays_under_200_kb() -> None:

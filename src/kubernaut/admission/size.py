@@ -27,7 +27,7 @@ MOST_PINS = 256
 OUTPUT_BYTES = 512
 """Outputs that a step's record may hold (`planning.records`)."""
 MESSAGE_BYTES = 512
-"""A step's message (`planning.records`)."""
+"""A step's message, as bytes within JSON (`api.text.cut`)."""
 
 _MOMENT = datetime(2026, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 _UID = "f" * 36
