@@ -12,9 +12,9 @@ from kubernaut.api.workflow import StepPhase
 _STEPS = re.compile(r"\bsteps\b")
 _REFERENCE = re.compile(
     r"\bsteps\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*(['\"])([^'\"]+)\2\s*\])\s*\.\s*(\w+)"
-    r"(?:\s*\.\s*(\w+)(?!\w*\s*\())?(?:\s*[!=]=\s*(['\"])([^'\"]*)\6)?"
+    r"(?:\s*\.\s*(\w++)(?!\s*\())?(?:\s*[!=]=\s*(['\"])([^'\"]*)\6)?"
 )
-_NAMED = re.compile(r"\bsteps\s*(?:\.\s*[A-Za-z_]\w*(?!\w*\s*\()|\[\s*(['\"])[^'\"]+\1\s*\])")
+_NAMED = re.compile(r"\bsteps\s*(?:\.\s*[A-Za-z_]\w*+(?!\s*\()|\[\s*(['\"])[^'\"]+\1\s*\])")
 _TEXT = re.compile(r"'[^'\\\n]*'|\"[^\"\\\n]*\"")
 _PARAMETER = re.compile(r"\bparams\s*\.\s*([A-Za-z_]\w*)")
 _SAFE = re.compile(r"\bhas\s*\(|\.\s*\?|\[\s*\?")

@@ -13,9 +13,7 @@ from kubernaut.api.references import OutputReference, find
 from kubernaut.api.workflow import Step
 
 # A call on all steps, `steps.exists(...)`, names none of them.
-_IN_CEL = re.compile(
-    r"\bsteps\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_]*)(?![A-Za-z0-9_]*\s*\()|\[\s*(['\"])([^'\"]+)\2\s*\])"
-)
+_IN_CEL = re.compile(r"\bsteps\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_]*+)(?!\s*\()|\[\s*(['\"])([^'\"]+)\2\s*\])")
 
 
 @dataclass(frozen=True)
