@@ -1,6 +1,7 @@
 """A small Debian root file system with Python, made from packages that apt downloads and checks.
 
-Needs apt-get, apt-cache and dpkg-deb, and no root: packages are taken apart, none of their scripts runs.
+Needs apt-get, apt-cache and dpkg-deb, and no root: packages are taken apart, none of their scripts runs (of their
+programs only `openssl rehash`).
 Where any of that is missing there is no such base, and images are made without one (`images`).
 """
 
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from kubernaut.cli.layers import compile_folder
@@ -20,6 +22,8 @@ _PACKAGES = (
     *("libc6", "libgcc-s1", "libstdc++6", "libcrypt1", "zlib1g", "libssl3", "libexpat1", "libffi8"),
     *("libbz2-1.0", "liblzma5", "libuuid1", "ca-certificates"),
 )
+# Used while building, and not part of the base.
+_TOOLS = ("openssl",)
 _MERGED = ("bin", "sbin", "lib", "lib64")
 # Documentation, and parts of the standard library that only serve development.
 _USELESS = (
@@ -45,14 +49,15 @@ def find_packages() -> list[str]:
     missing = [tool for tool in ("apt-get", "apt-cache", "dpkg-deb") if shutil.which(tool) is None]
     if missing:
         raise NoBase(f"{', '.join(missing)} is not on this machine")
+    wanted = (*_PACKAGES, *_TOOLS)
     candidates = _candidates()
-    if any(not candidates.get(name) for name in _PACKAGES) and os.geteuid() == 0:
+    if any(not candidates.get(name) for name in wanted) and os.geteuid() == 0:
         _run(["apt-get", "update", "-qq"], Path("/"))
         candidates = _candidates()
-    unknown = [name for name in _PACKAGES if not candidates.get(name)]
+    unknown = [name for name in wanted if not candidates.get(name)]
     if unknown:
         raise NoBase(f"apt knows no package {', '.join(unknown)} (this is Python {PYTHON.removeprefix('python')})")
-    return [f"{name}={candidates[name]}" for name in _PACKAGES]
+    return [f"{name}={candidates[name]}" for name in wanted]
 
 
 def base_files(packages: list[str], staging: Path) -> list[LayerFile]:
@@ -62,11 +67,12 @@ def base_files(packages: list[str], staging: Path) -> list[LayerFile]:
         # As root, apt would otherwise drop to a user who cannot write here.
         _run(["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *packages], Path(downloads))
         for package in sorted(Path(downloads).glob("*.deb")):
-            _run(["dpkg-deb", "-x", str(package), str(root)], staging)
+            is_tool = package.name.partition("_")[0] in _TOOLS
+            _run(["dpkg-deb", "-x", str(package), str(staging / "tools" if is_tool else root)], staging)
     _merge_usr(root)
     for useless in _USELESS:
         shutil.rmtree(root / useless, ignore_errors=True)
-    _trust_authorities(root)
+    _trust_authorities(root, staging / "tools/usr/bin/openssl")
     standard = root / "usr/lib" / PYTHON
     compile_folder(standard, f"/usr/lib/{PYTHON}")
     return files_below(root) + _made()
@@ -99,23 +105,46 @@ def _merge_usr(root: Path) -> None:
         shutil.rmtree(source)
 
 
-def _trust_authorities(root: Path) -> None:
-    """What update-ca-certificates would do: all certificates in the one file that OpenSSL reads."""
+def _trust_authorities(root: Path, openssl: Path) -> None:
+    """What update-ca-certificates would do: a folder in which OpenSSL finds a certificate by its hash.
+
+    The one file with all of them is there, too, for other tools. OpenSSL is not pointed to it: it would be parsed
+    whole by every program that makes a TLS context, which is a quarter of what starting an action costs.
+    """
     source = root / "usr/share/ca-certificates"
-    content = b"".join(path.read_bytes().rstrip() + b"\n" for path in sorted(source.rglob("*.crt")))
-    target = root / "etc/ssl/certs/ca-certificates.crt"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
-    # The compiled-in default place of Debian's OpenSSL is /usr/lib/ssl/cert.pem.
+    certificates = sorted(source.rglob("*.crt"))
+    target = root / "etc/ssl/certs"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for certificate in certificates:
+        shutil.copyfile(certificate, target / f"{certificate.stem}.pem")
+    libraries = ":".join(str(path) for path in sorted((root / "usr/lib").glob("*-linux-gnu*")))
+    _run([str(openssl), "rehash", str(target)], target, {"LD_LIBRARY_PATH": libraries})
+    _number_links(target)
+    content = b"".join(path.read_bytes().rstrip() + b"\n" for path in certificates)
+    (target / "ca-certificates.crt").write_bytes(content)
     default = root / "usr/lib/ssl"
     default.mkdir(parents=True, exist_ok=True)
     (default / "cert.pem").unlink(missing_ok=True)
-    (default / "cert.pem").symlink_to("/etc/ssl/certs/ca-certificates.crt")
+    (default / "certs").unlink(missing_ok=True)
+    (default / "certs").symlink_to("/etc/ssl/certs")
     shutil.rmtree(source)
 
 
+def _number_links(folder: Path) -> None:
+    """Number certificates of one hash by name: `openssl rehash` takes them as the file system lists them."""
+    by_hash: dict[str, list[str]] = {}
+    for link in folder.iterdir():
+        if link.is_symlink():
+            by_hash.setdefault(link.stem, []).append(str(link.readlink()))
+            link.unlink()
+    for name, targets in by_hash.items():
+        for number, target in enumerate(sorted(targets)):
+            (folder / f"{name}.{number}").symlink_to(target)
+
+
 def _candidates() -> dict[str, str]:
-    text = _run(["apt-cache", "policy", *_PACKAGES], Path("/"))
+    text = _run(["apt-cache", "policy", *_PACKAGES, *_TOOLS], Path("/"))
     found: dict[str, str] = {}
     name = ""
     for line in text.splitlines():
@@ -127,8 +156,9 @@ def _candidates() -> dict[str, str]:
     return found
 
 
-def _run(command: list[str], folder: Path) -> str:
-    environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+def _run(command: list[str], folder: Path, more: Mapping[str, str] | None = None) -> str:
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    environment = {"PATH": path, "LC_ALL": "C", **(more or {})}
     try:
         done = subprocess.run(
             command,

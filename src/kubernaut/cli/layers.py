@@ -22,7 +22,7 @@ CODE_FOLDER = "opt/kubernaut/src"
 LIBRARY_FOLDER = "opt/kubernaut/lib"
 
 # Raised when the rules below change what goes into a layer.
-_RECIPE = 1
+_RECIPE = 2
 _LEFT_OUT = re.compile(r"(^|/)(__pycache__|tests?|\.hash)(/|$)|\.(pyc|pyx|pxd|pyi|c|h|cpp)$")
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)")
 # Hash pycs that are never checked against their source: an image's files do not change, and starting is faster.

@@ -14,7 +14,7 @@ from kubernaut.sdk.journal import Journal
 from kubernaut.sdk.undo import Object
 
 _FIRST_LOOK_SECONDS = 0.05
-_LAST_LOOK_SECONDS = 1.0
+_LAST_LOOK_SECONDS = 0.5
 # What is left for the report after the last wait has failed.
 _REPORT_SECONDS = 2.0
 
@@ -153,7 +153,7 @@ class Run:
             if clock.monotonic() + pause >= end:
                 raise Failed("NotInTime", f"{what} is not as it should be in time: {text}")
             await clock.sleep(pause)
-            pause = min(pause * 1.6, _LAST_LOOK_SECONDS)
+            pause = min(pause * 1.4, _LAST_LOOK_SECONDS)
 
     async def wait_until_gone(self, obj: Object, *, seconds: float | None = None) -> None:
         """Wait until exactly this object (by uid) is gone; times and errors as in `wait_for`."""
