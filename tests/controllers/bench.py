@@ -19,9 +19,9 @@ from kubernaut.cluster import Cluster, Json, NotFound, Write, kinds
 from kubernaut.concurrency import Clock, Supervisor, SystemClock
 from kubernaut.controllers.controller import Controller, ControllerSettings
 from kubernaut.devcluster.cluster import DevCluster
-from kubernaut.devcluster.node import Account, Node, NodeSettings
+from kubernaut.devcluster.node import Node
+from kubernaut.devcluster.node.machinery import Machinery
 from kubernaut.devcluster.node.scripted import ScriptResult, ScriptStart
-from kubernaut.devcluster.workloads import start_workloads
 from kubernaut.sdk.environment import RunnerEnvironment
 from kubernaut.sdk.errors import FenceHeld
 from kubernaut.sdk.fence import take_fence
@@ -171,27 +171,11 @@ def step(name: str, does: str = "succeed", *after: str, **more: Any) -> Json:
 @asynccontextmanager
 async def open_bench(folder: Path, **settings: Any) -> AsyncGenerator[Bench]:
     clock = ShiftedClock()
-    nodes: list[Node] = []
-
-    async def workloads(cluster: DevCluster, supervisor: Supervisor) -> None:
-        start_workloads(cluster.store, supervisor, clock, folder / "volumes")
-
-    async def node(cluster: DevCluster, supervisor: Supervisor) -> None:
-        account = Account(sign=lambda *_: "unused", ca=cluster.certificate_authority)
-        made = Node(
-            cluster.store,
-            clock,
-            NodeSettings(folder / "node", folder / "images"),
-            account,
-            ("127.0.0.1", cluster.port),
-        )
-        await made.start(supervisor)
-        nodes.append(made)
-
-    async with DevCluster(folder, clock=clock, hooks=[workloads, node]) as cluster:
-        admin = Cluster.connect(kubeconfig=folder / "kubeconfig", user="admin")
-        async with admin:
-            bench = Bench(cluster, nodes[0], clock, admin, ControllerSettings(qps=1000, burst=1000, **settings))
+    machinery = Machinery(folder)
+    async with DevCluster(folder, clock=clock, hooks=[machinery]) as cluster:
+        async with Cluster.connect(kubeconfig=folder / "kubeconfig", user="admin") as admin:
+            wanted = {"qps": 1000, "burst": 1000, **settings}
+            bench = Bench(cluster, machinery.node, clock, admin, ControllerSettings(**wanted))
             for image in (IMAGE, UNFENCED_IMAGE):
                 bench.node.scripted.register(image, bench.play)
             await _install(admin)
