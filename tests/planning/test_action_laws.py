@@ -52,8 +52,8 @@ class Setting:
 
 
 SETTINGS = (
-    Setting(limit=2),
-    Setting(budget=2),
+    Setting(limit=1),
+    Setting(budget=1),
     Setting(budget=1, owned=True),
     Setting("test/idempotent", limit=1),
     Setting("test/unfenced", limit=1, budget=1),
@@ -61,6 +61,8 @@ SETTINGS = (
     Setting(budget=1, owned=True, released=False),
 )
 LARGE = (
+    Setting(limit=2),
+    Setting(budget=2),
     Setting(limit=1, budget=1, owned=True),
     Setting(budget=2, owned=True),
     Setting(limit=1, budget=2),

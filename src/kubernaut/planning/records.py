@@ -67,7 +67,8 @@ def _observed(facts: WorkflowFacts, record: StepStatus) -> StepStatus:
 def _waiting(record: StepStatus, execution: ExecutionFacts) -> StepStatus:
     status = execution.status
     reason = status.reason if status.waiting or status.next_attempt_at else ""
-    attempts = len(status.attempts)
+    # Only ended ones: that an attempt began is no news worth a write.
+    attempts = sum(1 for attempt in status.attempts if attempt.completed_at is not None)
     if (reason, attempts) == (record.reason, record.attempts):
         return record
     return replace(record, reason=reason, message=cut(status.message, 256) if reason else "", attempts=attempts)
