@@ -80,7 +80,8 @@ def base_files(packages: list[str], staging: Path) -> list[LayerFile]:
 
 def _made() -> list[LayerFile]:
     links = [LayerFile(name, 0o777, link=f"usr/{name}") for name in _MERGED]
-    folders = [LayerFile(name) for name in ("dev", "proc", "root", "run", "sys")]
+    # Searchable by everybody: runtimes mount over these and keep the mode.
+    folders = [LayerFile(name, 0o755) for name in ("dev", "proc", "root", "run", "sys")]
     files = {
         "etc/passwd": _PASSWD,
         "etc/group": _GROUP,
