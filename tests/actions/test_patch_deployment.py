@@ -77,6 +77,7 @@ async def test_a_rollback_refuses_to_overwrite_what_others_changed_since(world: 
     await world.admin.patch(kinds.DEPLOYMENTS, "payment", TARGETS, theirs, "json")
     back = await world.run(patch_deployment, ran.rollback["inputs"], fenced=False)
     assert (back.code, back.message["executed"]) == (65, "no")
+    assert "no longer, as it expects" in back.message["message"]
     assert image(await world.deployment()) == "app:3"
 
 

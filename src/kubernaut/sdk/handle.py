@@ -15,7 +15,7 @@ from kubernaut.cluster import (
     Cluster,
     ClusterError,
     Conflict,
-    Forbidden,
+    Invalid,
     NotFound,
     OutcomeUnknown,
     PatchType,
@@ -195,7 +195,7 @@ class ClusterHandle:
         except NotFound:
             raise
         except ClusterError as error:
-            raise _refusal(error) from error
+            raise _refusal(error, _HINT_JSON if patch_type == "json" and not error.causes else "") from error
         return Made(target, before, after)
 
     async def _patch(
@@ -328,7 +328,9 @@ def _shows(now: Object, rehearsed: Made) -> bool:
     return bool(wanted) and not any(parts in missing for parts in wanted)
 
 
-def _refusal(error: ClusterError) -> Exception:
-    if isinstance(error, Forbidden):
-        return DryRunRefused("Forbidden", str(error))
-    return DryRunRefused(type(error).__name__, str(error))
+# The API server does not say which operation of a JSON patch failed.
+_HINT_JSON = " (an operation of the JSON patch does not fit: the object is not, or no longer, as it expects)"
+
+
+def _refusal(error: ClusterError, hint: str = "") -> DryRunRefused:
+    return DryRunRefused(type(error).__name__, f"{error}{hint if isinstance(error, Invalid) else ''}")

@@ -81,7 +81,6 @@ class _Execution:
             except FenceHeld as error:
                 return await self._finish(self._ending(False, "AlreadyRunning", str(error)), EXIT_ALREADY_RUNNING)
             except asyncio.CancelledError:
-                _go_on_after_cancelling()
                 return await self._fail("Terminated", "it was told to end before it was done")
             except TimeoutError:
                 return await self._fail("DeadlineExceeded", "its time was over before it was done")
@@ -171,12 +170,6 @@ class _Execution:
     async def _finish(self, ending: Ending, code: int) -> int:
         told = await self._reporter.finish(ending, self._cluster)
         return EXIT_FAILED if ending.succeeded and not told.succeeded else code
-
-
-def _go_on_after_cancelling() -> None:
-    task = asyncio.current_task()
-    while task is not None and task.cancelling():
-        task.uncancel()
 
 
 def _traceback(error: BaseException) -> str:
