@@ -14,6 +14,10 @@ from kubernaut.devcluster.rest.server import Handler, drop_connection
 from .acting import ON_CONFIG_MAPS, delete_it, set_value
 
 
+# A whole cluster for each: on a busy machine two seconds are not enough.
+pytestmark = pytest.mark.journey
+
+
 async def make(world: ActionWorld, *names: str) -> None:
     for name in names:
         body = {"metadata": {"name": name}, "data": {"value": "old", "other": "kept"}}
