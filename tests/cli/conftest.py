@@ -53,6 +53,12 @@ class Shell:
         return await asyncio.to_thread(self.invoke, *arguments, KUBECONFIG=str(self.kubeconfig))
 
 
+@pytest.fixture(scope="session")
+def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Layers that several tests build from; making them takes half a minute."""
+    return tmp_path_factory.mktemp("layers")
+
+
 @pytest.fixture
 async def shell(tmp_path: Path, kubernaut: Kubernaut) -> AsyncGenerator[Shell]:
     """A cluster with kubernaut in it and a patient, for journeys."""
