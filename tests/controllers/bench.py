@@ -5,9 +5,10 @@ inside the action container is a coroutine instead of a process, so that hundred
 the fence exactly as the runner does, by the runner's own code, and its effects are counted.
 """
 
+import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,7 +29,10 @@ from kubernaut.sdk.fence import take_fence
 
 NAMESPACE = "kubernaut-workflows"
 IMAGE = "registry.example/test@sha256:" + "a" * 64
+WORKFLOWS = "workflowexecutions.workflowexecution.kubernaut.ai"
+EXECUTIONS = "actionexecutions.execution.kubernaut.ai"
 UNFENCED_IMAGE = "registry.example/plain@sha256:" + "b" * 64
+SECRET = "hunter2-hunter2"
 ENDED = {"Completed", "PartiallyCompleted", "Failed", "Cancelled", "Aborted", "TimedOut"}
 
 
@@ -62,7 +66,14 @@ class Bench:
     settings: ControllerSettings
     effects: Counter[str] = field(default_factory=Counter[str])
     """How often the action of an ActionExecution changed the world, by its name."""
-    release: dict[str, Any] = field(default_factory=dict[str, Any])
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    """Actions that `hold` end when it is set."""
+    started: list[ScriptStart] = field(default_factory=list[ScriptStart])
+    """Every start of an action's program, in order."""
+    acting: asyncio.Condition = field(default_factory=asyncio.Condition)
+    together: int = 0
+    """How many programs run now."""
+    most_together: int = 0
 
     async def submit(self, name: str, steps: list[Json], **spec: Any) -> Json:
         body = {
@@ -82,21 +93,36 @@ class Bench:
         )
 
     def get(self, name: str) -> Json:
-        return self.cluster.store.get("workflowexecutions.workflowexecution.kubernaut.ai", name, NAMESPACE)
+        return self.cluster.store.get(WORKFLOWS, name, NAMESPACE)
 
     def executions(self, name: str) -> dict[str, Json]:
         """By step."""
-        found = self.cluster.store.list("actionexecutions.execution.kubernaut.ai", NAMESPACE).items
+        found = self.objects(EXECUTIONS)
         return {e["spec"]["step"]: e for e in found if (e["spec"].get("workflowRef") or {}).get("name") == name}
 
-    async def until(self, name: str, holds: Callable[[Json], Any]) -> Json:
-        kind = "workflowexecutions.workflowexecution.kubernaut.ai"
+    def objects(self, kind: str) -> list[Json]:
+        """All of one kind (`jobs.batch`) in the executions' namespace, as stored now."""
+        return self.cluster.store.list(kind, NAMESPACE).items
+
+    async def until_object(self, kind: str, holds: Callable[[Json], Any]) -> Json:
+        """The first object of the kind of which this holds, now or later."""
         async with self.cluster.store.watch(kind, namespace=NAMESPACE, initial=True) as changes:
             async for change in changes:
-                found = change.object
-                if found["metadata"]["name"] == name and change.type != "DELETED" and holds(found):
-                    return found
+                if change.type != "DELETED" and holds(change.object):
+                    return change.object
         raise AssertionError("the watch ended")
+
+    async def until_none(self, kind: str) -> None:
+        """Until none is left."""
+        async with self.cluster.store.watch(kind, namespace=NAMESPACE) as changes:
+            if not self.objects(kind):
+                return
+            async for _ in changes:
+                if not self.objects(kind):
+                    return
+
+    async def until(self, name: str, holds: Callable[[Json], Any]) -> Json:
+        return await self.until_object(WORKFLOWS, lambda w: w["metadata"]["name"] == name and holds(w))
 
     async def until_ended(self, name: str) -> Json:
         return await self.until(name, lambda w: w.get("status", {}).get("phase") in ENDED)
@@ -109,6 +135,24 @@ class Bench:
             return steps_of(workflow).get(step, {}).get("phase") in phases
 
         return await self.until(name, holds)
+
+    async def until_acting(self, step: str) -> Json:
+        """Until the program of a step's action runs; its environment."""
+        async with self.acting:
+            await self.acting.wait_for(lambda: any(self._is_of(start, step) for start in self.started))
+        return next(dict(start.environment) for start in self.started if self._is_of(start, step))
+
+    def _is_of(self, start: ScriptStart, step: str) -> bool:
+        return start.pod["metadata"]["labels"].get("kubernaut.ai/step") == step
+
+    async def nudge(self, name: str) -> None:
+        """Wakes the turns of a workflow and of its actions, after time was skipped."""
+        body = {"metadata": {"annotations": {"nudged": str(self.clock.skipped)}}}
+        for found in self.executions(name).values():
+            await self.admin.patch(
+                kinds.ACTION_EXECUTIONS, found["metadata"]["name"], NAMESPACE, body, "merge"
+            )
+        await self.admin.patch(kinds.WORKFLOW_EXECUTIONS, name, NAMESPACE, body, "merge")
 
     @asynccontextmanager
     async def controller(self, *hooks: Callable[[Literal["before", "after"], Write], None]) -> AsyncGenerator[Controller]:
@@ -135,8 +179,19 @@ class Bench:
 
     async def play(self, start: ScriptStart) -> ScriptResult:
         """The program of every test action; `inputs.does` says what becomes of it."""
-        environment = start.environment
-        does = json.loads(environment["ACTION_INPUTS"]).get("does", "succeed")
+        self.started.append(start)
+        self.together += 1
+        self.most_together = max(self.most_together, self.together)
+        async with self.acting:
+            self.acting.notify_all()
+        try:
+            return await self._act(start, start.environment)
+        finally:
+            self.together -= 1
+
+    async def _act(self, start: ScriptStart, environment: Mapping[str, str]) -> ScriptResult:
+        inputs = inputs_of(start)
+        does = inputs.get("does", "succeed")
         attempt = int(environment["KUBERNAUT_ATTEMPT"])
         if does == "refuse" or (does == "refuse-once" and attempt == 1):
             return _said("no", "failed", "DryRunRefused", code=65)
@@ -149,14 +204,52 @@ class Bench:
             except FenceHeld as error:
                 return _said("no", "failed", "AlreadyRunning", str(error), code=75)
         self.effects[environment["KUBERNAUT_EXECUTION"]] += 1
-        if does == "linger":
-            await start.terminated.wait()
-            return ScriptResult(143)
-        if does == "fail":
-            return _said("yes", "failed", "Broken", code=70)
-        if does == "die":
-            return ScriptResult(137)
-        return _said("yes", "succeeded", "", outputs={"value": attempt, "text": f"attempt {attempt}"})
+        match does:
+            case "linger":
+                await start.terminated.wait()
+                return ScriptResult(143)
+            case "hold":
+                await self.go.wait()
+            case "fail":
+                return _said("yes", "failed", "Broken", code=70)
+            case "fail-once" if attempt == 1:
+                return _said("yes", "failed", "Broken", code=70)
+            case "die":
+                return ScriptResult(137)
+            case "leak":
+                return _said("yes", "failed", "Broken", f"password={SECRET} is wrong", 70, outputs={"text": SECRET})
+            case "overflow":
+                return await self._overflow(environment)
+            case "print":
+                return ScriptResult(0, log='working\n{"value": 7, "text": "printed"}\n')
+            case _:
+                pass
+        outputs = {"value": attempt, "text": f"attempt {attempt}"}
+        return _said("yes", "succeeded", "", outputs=outputs)
+
+    async def _overflow(self, environment: Mapping[str, str]) -> ScriptResult:
+        """Outputs too large for the termination message, as the runner hands them over."""
+        execution = self.cluster.store.get(EXECUTIONS, environment["KUBERNAUT_EXECUTION"], NAMESPACE)
+        name, meta = environment["KUBERNAUT_OVERFLOW"], execution["metadata"]
+        owner = {k: execution[k] for k in ("apiVersion", "kind")} | {k: meta[k] for k in ("name", "uid")}
+        outputs = {"value": 41, "text": "x" * 5000}
+        body = {
+            "metadata": {"name": name, "ownerReferences": [owner]},
+            "data": {"outputs.json": json.dumps(outputs)},
+        }
+        await self.admin.create(kinds.CONFIG_MAPS, body, NAMESPACE)
+        return _said("yes", "succeeded", "", overflow=name)
+
+
+def inputs_of(start: ScriptStart) -> Json:
+    """What the action was given, in the variable or in the file."""
+    environment = start.environment
+    if "ACTION_INPUTS" in environment:
+        found: Json = json.loads(environment["ACTION_INPUTS"])
+        return found
+    mount, _, file = environment["ACTION_INPUTS_FILE"].rpartition("/")
+    read: Json = json.loads((start.files[mount] / file).read_text())
+    return read
 
 
 def steps_of(workflow: Json) -> dict[str, Json]:
@@ -164,7 +257,8 @@ def steps_of(workflow: Json) -> dict[str, Json]:
 
 
 def step(name: str, does: str = "succeed", *after: str, **more: Any) -> Json:
-    body: Json = {"name": name, "actionType": more.pop("type", "test/script"), "inputs": {"does": does}, **more}
+    inputs = {"does": does, **more.pop("inputs", {})}
+    body: Json = {"name": name, "actionType": more.pop("type", "test/script"), "inputs": inputs, **more}
     return {**body, "runAfter": list(after)} if after else body
 
 
@@ -195,7 +289,12 @@ async def _install(admin: Cluster) -> None:
 
 
 async def _define(admin: Cluster, action_type: str, image: str, promises: Json) -> None:
-    inputs = [{"name": "does", "type": "string"}, {"name": "from", "type": "integer"}]
+    inputs = [
+        {"name": "does", "type": "string"},
+        {"name": "from", "type": "integer"},
+        {"name": "text", "type": "string"},
+        {"name": "token", "type": "string", "secret": True},
+    ]
     outputs = [{"name": "value", "type": "integer"}, {"name": "text", "type": "string"}]
     spec = {
         "actionType": action_type,
