@@ -106,6 +106,15 @@ class Api:
             yield events()
 
 
+def _identify(context: ssl.SSLContext, certificate: bytes, private: bytes) -> None:
+    """`ssl` reads key pairs from files only."""
+    with TemporaryDirectory() as place:
+        chain, key = Path(place, "c"), Path(place, "k")
+        chain.write_bytes(certificate)
+        key.write_bytes(private)
+        context.load_cert_chain(chain, key)
+
+
 @asynccontextmanager
 async def connected(config: Json, folder: Path = Path()) -> AsyncGenerator[Api, None]:
     """To the first cluster and user of a kubeconfig."""
@@ -119,11 +128,7 @@ async def connected(config: Json, folder: Path = Path()) -> AsyncGenerator[Api, 
     context = ssl.create_default_context(cadata=data(cluster, "certificate-authority").decode())
     headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
     if not headers:
-        with TemporaryDirectory() as place:
-            chain, key = Path(place, "c"), Path(place, "k")
-            chain.write_bytes(data(user, "client-certificate"))
-            key.write_bytes(data(user, "client-key"))
-            context.load_cert_chain(chain, key)
+        _identify(context, data(user, "client-certificate"), data(user, "client-key"))
     trusting = ssl.create_default_context(cadata=data(cluster, "certificate-authority").decode())
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), headers=headers) as session,

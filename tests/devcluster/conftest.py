@@ -14,7 +14,7 @@ from kubernaut.devcluster.housekeeping.garbage import GarbageCollector
 from kubernaut.devcluster.kinds.catalogue import builtin_catalogue
 from kubernaut.settings import environment
 
-from .api import Api, connected, load
+from .api import Api, Json, connected, load
 
 REAL = environment().get("KUBERNAUT_TEST_KUBECONFIG")
 
@@ -47,8 +47,7 @@ async def api(cluster: DevCluster) -> AsyncGenerator[Api, None]:
 async def any_api(request: pytest.FixtureRequest) -> AsyncGenerator[Api, None]:
     """An administrator in an empty namespace of the embedded cluster, and of a real one if named."""
     if request.param == "real":
-        path = Path(str(REAL))
-        async with connected(load(path.read_text()), path.parent) as made:
+        async with connected(_real_config(), Path(str(REAL)).parent) as made:
             async for inside in _in_namespace(made):
                 yield inside
         return
@@ -57,11 +56,13 @@ async def any_api(request: pytest.FixtureRequest) -> AsyncGenerator[Api, None]:
             yield inside
 
 
+def _real_config() -> Json:
+    return load(Path(str(REAL)).read_text())
+
+
 async def _in_namespace(api: Api) -> AsyncGenerator[Api, None]:
     name = f"kubernaut-test-{token_hex(3)}"
-    await api.post(
-        "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    )
+    await api.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     inside = replace(api, namespace=name)
     clock = SystemClock()
     while (await inside.get("v1/serviceaccounts/default")).code != 200:

@@ -453,9 +453,7 @@ async def test_apply_conflicts_with_other_managers_unless_forced(any_api: Api) -
         (".data.x", "FieldManagerConflict", 'conflict with "one"'),
         (".data.y", "FieldManagerConflict", 'conflict with "one"'),
     ]
-    forced = await any_api.patch(
-        "v1/configmaps/a?fieldManager=two&force=true", config_map("a", x="2"), APPLY
-    )
+    forced = await any_api.patch("v1/configmaps/a?fieldManager=two&force=true", config_map("a", x="2"), APPLY)
     assert fields_of(forced) == {
         ("one", "Apply"): {"f:data": {"f:y": {}}},
         ("two", "Apply"): {"f:data": {"f:x": {}}},
@@ -521,9 +519,7 @@ def definition(suffix: str) -> Json:
     spec: Json = {
         "type": "object",
         "required": ["mode"],
-        "x-kubernetes-validations": [
-            {"rule": "self.mode != 'c' || has(self.extra)", "message": "c needs extra"}
-        ],
+        "x-kubernetes-validations": [{"rule": "self.mode != 'c' || has(self.extra)", "message": "c needs extra"}],
         "properties": {
             "mode": {"type": "string", "enum": ["a", "b", "c"]},
             "size": {"type": "integer", "minimum": 0, "maximum": 9, "default": 1},
@@ -556,9 +552,7 @@ def definition(suffix: str) -> Json:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": [
-                        {"name": "Mode", "type": "string", "jsonPath": ".spec.mode"}
-                    ],
+                    "additionalPrinterColumns": [{"name": "Mode", "type": "string", "jsonPath": ".spec.mode"}],
                     "schema": {"openAPIV3Schema": schema},
                 }
             ],

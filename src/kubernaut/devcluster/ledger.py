@@ -45,6 +45,10 @@ class Journal(Protocol):
         """Every (resource key, object) that was stored when the process ended."""
         ...
 
+    def last_version(self) -> int:
+        """Of the last change ever appended, a deletion included: versions must not run backwards."""
+        ...
+
 
 class Record:
     """A stored object and, once asked for, its JSON text."""
@@ -103,9 +107,8 @@ class Ledger:
         self._journal: Journal | None = None
         if journal is not None:
             for resource, obj in journal.load():
-                version = int(obj["metadata"]["resourceVersion"])
                 self._set(resource, (namespace_of(obj), name_of(obj)), obj)
-                self.version = max(self.version, version)
+            self.version = max(self.version, journal.last_version())
             for shelf in self._shelves.values():
                 shelf.compacted = self.version
             self._journal = journal

@@ -52,8 +52,12 @@ class GarbageCollector:
             self._note_owners(change.old or obj)
             return
         self._uids[uid] = place
-        if owners_of(obj) and (change.old is None or owners_of(change.old) != owners_of(obj)):
-            self._dependents[place] = None
+        if change.old is None or owners_of(change.old) != owners_of(obj):
+            if owners_of(obj):
+                self._dependents[place] = None
+            if change.old is not None:
+                # An owner that waits for its dependents may have waited for this one.
+                self._note_owners(change.old)
         finalizers = obj["metadata"].get("finalizers") or ()
         if is_deleting(obj):
             if FOREGROUND in finalizers or ORPHAN in finalizers:
