@@ -115,3 +115,15 @@ async def test_pod_and_selector_together_or_neither_are_bad_inputs(world: Action
         ran = await world.run(restart_pod, {"namespace": TARGETS, **more}, fenced=False)
         assert (ran.code, ran.message["reason"], ran.message["executed"]) == (64, "InvalidInputs", "no")
         assert "either `pod` or `labelSelector`" in ran.message["message"]
+
+
+async def test_a_pod_that_does_not_go_is_a_failure_after_the_change(world: ActionWorld) -> None:
+    await world.deploy(replicas=1)
+    await world.settled()
+    (pod,) = await world.pods()
+    body = {"metadata": {"finalizers": ["example.com/hold"]}}
+    await world.admin.patch(kinds.PODS, pod["metadata"]["name"], TARGETS, body)
+    inputs = {"namespace": TARGETS, "pod": pod["metadata"]["name"], "gracePeriodSeconds": 0}
+    ran = await world.run(restart_pod, inputs, fenced=False, KUBERNAUT_DEADLINE_SECONDS="4")
+    assert (ran.code, ran.message["reason"], ran.message["executed"]) == (70, "NotInTime", "yes")
+    assert "still there" in ran.message["message"]

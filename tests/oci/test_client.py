@@ -34,6 +34,7 @@ class TokenRegistry:
     clock: float = 0.0
     issued: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])
     tokens_asked: int = 0
+    refusals: int = 0
     seen_elsewhere: list[str | None] = field(default_factory=list[str | None])
     blob: bytes = BLOB
     redirect_to: str = ""
@@ -56,6 +57,7 @@ class TokenRegistry:
         repository = request.match_info["repository"]
         if f"repository:{repository}:" in scope and self.clock < expires:
             return None
+        self.refusals += 1
         challenge = f'Bearer realm="{self.origin}/token",service="test",scope="repository:{repository}:pull"'
         return web.Response(status=401, headers={"WWW-Authenticate": challenge})
 
@@ -109,7 +111,7 @@ async def test_an_expired_token_is_replaced_before_and_after_the_registry_says_s
         await client.fetch_blob(reference, DESCRIBED)
         registry.clock += registry.lifetime
         await client.fetch_blob(reference, DESCRIBED)
-        assert registry.tokens_asked == 2
+        assert (registry.tokens_asked, registry.refusals) == (2, 1)
         registry.issued.clear()  # revoked: only the registry knows
         await client.fetch_blob(reference, DESCRIBED)
         assert registry.tokens_asked == 3

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,6 +12,8 @@ from kubernaut.actions import SHIPPED
 from kubernaut.api.contract import ActionContract, Parameter
 from kubernaut.sdk import DnsName, Duration, Inputs, Outputs, Run, Secret, action
 from kubernaut.sdk.entrypoint import find_action
+from kubernaut.sdk.environment import parse_inputs, read_secrets
+from kubernaut.sdk.errors import InputsInvalid
 
 
 class Sample(Inputs, frozen=True, kw_only=True):
@@ -109,3 +112,21 @@ def test_nothing_heavy_is_imported_inside_an_action_container() -> None:
         [sys.executable, "-c", RUN_ONE], capture_output=True, text=True, check=True, env={"PATH": "/usr/bin"}
     )
     assert done.stdout.strip() == "[]"
+
+
+class NeedsSecret(Inputs, frozen=True, kw_only=True):
+    token: Secret
+    count: int = 1
+
+
+@action("test/secretive", version="1.0.0", description="Needs a secret.")
+async def secretive(inputs: NeedsSecret, run: Run) -> Result:
+    raise AssertionError
+
+
+def test_a_required_secret_is_met_by_its_file_and_missed_without(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret")
+    secrets = read_secrets(secretive.contract.spec, tmp_path)
+    assert parse_inputs(secretive, {"count": 2.0}, secrets) == NeedsSecret(token="s3cret", count=2)
+    with pytest.raises(InputsInvalid, match=r"inputs\.token: a required input is missing"):
+        parse_inputs(secretive, {}, {})

@@ -13,7 +13,6 @@ from kubernaut.devcluster.rest.server import Handler, drop_connection
 
 from .acting import ON_CONFIG_MAPS, delete_it, set_value
 
-
 # A whole cluster for each: on a busy machine two seconds are not enough.
 pytestmark = pytest.mark.journey
 
