@@ -1,5 +1,6 @@
 """Gathers the facts of one ActionExecution's turn."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,7 +8,7 @@ import msgspec
 
 from kubernaut.api import names
 from kubernaut.api.action import ActionExecution, Waiting
-from kubernaut.cluster import Cluster, ClusterError, Json, Key, NotFound, kinds
+from kubernaut.cluster import Cluster, ClusterError, Informer, Json, Key, NotFound
 from kubernaut.concurrency import Clock
 from kubernaut.controllers.caches import Caches, Decoded
 from kubernaut.controllers.parts import parts, text
@@ -66,26 +67,29 @@ class ActionObserver:
         if stored is None:
             return False
         execution = self._decoded.view(stored)
-        meta, spec = execution.metadata, execution.spec
+        meta, ref = execution.metadata, execution.spec.workflow_ref
+        caches, namespace = self._caches, meta.namespace
+        needed = [(caches.executions, meta.name)]
+        if ref is not None:
+            needed.append((caches.workflows, ref.name))
+        if execution.spec.contract.fenced:
+            needed.append((caches.fences, names.fence_name(meta.uid)))
+        # All at once: one after the other they would hold a worker for as many round trips.
         try:
-            self._caches.executions.note(
-                await self._cluster.get(kinds.ACTION_EXECUTIONS, meta.name, meta.namespace)
-            )
-            if spec.workflow_ref is not None:
-                workflow = await self._cluster.get(
-                    kinds.WORKFLOW_EXECUTIONS, spec.workflow_ref.name, meta.namespace
-                )
-                self._caches.workflows.note(workflow)
-            if spec.contract.fenced:
-                fence = await self._cluster.get(kinds.LEASES, names.fence_name(meta.uid), meta.namespace)
-                self._caches.fences.note(fence)
+            async with asyncio.TaskGroup() as group:
+                job = names.job_name(meta.name, meta.uid, attempt)
+                group.create_task(self._read_again(caches.jobs, job, namespace))
+                found = [group.create_task(self._read_again(copy, name, namespace)) for copy, name in needed]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # the turn's own failure, as of any other request
+        return all(task.result() for task in found)
+
+    async def _read_again(self, copy: Informer, name: str, namespace: str) -> bool:
+        """Whether it is still there."""
+        try:
+            copy.note(await self._cluster.get(copy.kind, name, namespace))
         except NotFound:
             return False
-        try:
-            name = names.job_name(meta.name, meta.uid, attempt)
-            self._caches.jobs.note(await self._cluster.get(kinds.JOBS, name, meta.namespace))
-        except NotFound:
-            pass
         return True
 
     def _release(self, execution: ActionExecution) -> _Release:
