@@ -1,7 +1,6 @@
 """The loop of ActionExecutions: carries out what `planning.decide_action` decided."""
 
-import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -41,8 +40,11 @@ from kubernaut.planning.turns import (
     VoidFence,
     WriteActionStatus,
 )
+from kubernaut.telemetry import get_log
 
-log = logging.getLogger(__name__)
+log = get_log(__name__)
+
+_SOON = timedelta(seconds=1)
 
 
 class ActionLoop:
@@ -73,7 +75,8 @@ class ActionLoop:
         turn = decide_action(facts)
         for change in turn.changes:
             if isinstance(change, IRREVERSIBLE) and not await self._is_still_right(key, change):
-                return None
+                # What was found is in the caches now; should it be only the time, look again soon.
+                return facts.now + _SOON
             await self._apply(key, facts, change)
         return turn.look_again_at
 
@@ -107,7 +110,7 @@ class ActionLoop:
                 await self._write_status(facts, change.status)
 
     async def _start(self, key: Key, execution: ActionExecution, change: StartJob, grace: float) -> None:
-        await self._limiter.take()
+        self._recorder.waited(await self._limiter.take())
         inputs = compile_inputs(execution)
         try:
             if inputs is not None:
@@ -116,6 +119,7 @@ class ActionLoop:
             await self._create(kinds.JOBS, job, execution.metadata.uid)
         except (Forbidden, Invalid) as error:
             reason = "QuotaExceeded" if "exceeded quota" in str(error) else "JobRefused"
+            self._recorder.job_refused()
             self._troubles[key] = Waiting(reason=reason, message=str(error)[:1024])
             raise
         self._troubles.pop(key, None)
@@ -153,7 +157,7 @@ class ActionLoop:
         try:
             self._caches.jobs.note(await self._cluster.patch(kinds.JOBS, name, meta.namespace, body, "merge"))
         except NotFound:
-            log.info("job is gone already", extra={"job": name})
+            log.info("job is gone already", job=name)
 
     async def _delete_job(self, execution: ActionExecution, change: DeleteJob) -> None:
         meta = execution.metadata
@@ -162,7 +166,7 @@ class ActionLoop:
             # Foreground: the Job, and with it the proof that something ran, goes only after its pods.
             await self._cluster.delete(kinds.JOBS, name, meta.namespace, propagation="Foreground", uid=change.uid)
         except (NotFound, Conflict):
-            log.info("job is gone already", extra={"job": name})
+            log.info("job is gone already", job=name)
 
     async def _write_status(self, facts: ActionFacts, status: ActionStatus) -> None:
         execution = facts.execution

@@ -108,17 +108,21 @@ class Caches:
 def wake_turns(caches: Caches, wake_workflow: Callable[[Key], None], wake_action: Callable[[Key], None]) -> None:
     """Puts the right names into the queues on every change. Names only: the turns read everything again."""
 
-    def workflow_changed(key: Key, _old: Json | None, new: Json | None) -> None:
+    def workflow_changed(key: Key, old: Json | None, new: Json | None) -> None:
         wake_workflow(key)
-        if new is not None:
-            for execution in caches.executions.owned_by(new["metadata"]["uid"]):
-                if not text(execution, "status", "completedAt"):
-                    wake_action(_key_of(execution))
+        if new is None:
+            return
+        before, after = _started(old), _started(new)
+        for execution in caches.executions.owned_by(new["metadata"]["uid"]):
+            uid = execution["metadata"]["uid"]
+            if uid in after and uid not in before and not text(execution, "status", "completedAt"):
+                wake_action(_key_of(execution))
 
     def execution_changed(key: Key, old: Json | None, new: Json | None) -> None:
         wake_action(key)
-        for name in _owners(new or old, "WorkflowExecution"):
-            wake_workflow((key[0], name))
+        if old is None or new is None or old.get("status") != new.get("status"):
+            for name in _owners(new or old, "WorkflowExecution"):
+                wake_workflow((key[0], name))
 
     def part_changed(key: Key, old: Json | None, new: Json | None) -> None:
         for name in _owners(new or old, "ActionExecution"):
@@ -126,6 +130,8 @@ def wake_turns(caches: Caches, wake_workflow: Callable[[Key], None], wake_action
 
     def fence_changed(key: Key, old: Json | None, new: Json | None) -> None:
         part_changed(key, old, new)
+        if old is not None and new is not None and old["metadata"]["uid"] == new["metadata"]["uid"]:
+            return  # who holds it is the action's affair; the workflow asks only whether it is there
         for name in _owners(new or old, "ActionExecution"):
             owner = caches.executions.get(name, key[0])
             for workflow in _owners(owner, "WorkflowExecution"):
@@ -153,6 +159,11 @@ def wake_turns(caches: Caches, wake_workflow: Callable[[Key], None], wake_action
     caches.pods.subscribe(pod_changed)
     caches.claims.subscribe(claim_changed)
     caches.warnings.subscribe(warned)
+
+
+def _started(workflow: Json | None) -> set[str]:
+    """UIDs of the executions that the workflow's status names as started."""
+    return {text(record, "execution", "uid") for record in parts(workflow, "status", "steps")}
 
 
 def _key_of(stored: Json) -> Key:

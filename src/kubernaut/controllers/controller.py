@@ -6,28 +6,30 @@ given back.
 """
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 from kubernaut.api.action import ActionExecution
-from kubernaut.cluster import Cluster, ElectionTimes, Key, LeaderElection
+from kubernaut.cluster import Cluster, ElectionTimes, Json, Key, LeaderElection
 from kubernaut.concurrency import Clock, KeyedQueue, Limiter, Supervisor, SystemClock, within
 from kubernaut.controllers.action import ActionLoop
 from kubernaut.controllers.caches import Caches, Decoded, wake_turns
+from kubernaut.controllers.doors import Doors
 from kubernaut.controllers.loop import Loop
 from kubernaut.controllers.observe_action import ActionObserver
 from kubernaut.controllers.observe_workflow import WorkflowObserver
+from kubernaut.controllers.parts import part, text
 from kubernaut.controllers.recorder import Recorder
 from kubernaut.controllers.retention import Retention, RetentionSettings
 from kubernaut.controllers.workflow import WorkflowLoop, WorkspaceSettings
 from kubernaut.planning.facts import Limits
 from kubernaut.safety import check_cel, evaluate_when
+from kubernaut.telemetry import get_log
 from kubernaut.telemetry.health import Health
 from kubernaut.telemetry.metrics import Metrics
 
-log = logging.getLogger(__name__)
+log = get_log(__name__)
 
 LEASE_NAME = "kubernaut-controller"
 STUCK_SECONDS = 120.0
@@ -78,7 +80,7 @@ class Controller:
         self._election = self._make_election()
         self._stop = asyncio.Event()
         self.workflow_loop, self.action_loop = self._make_loops()
-        self.metrics.count_requests(lambda: cluster.counts)
+        self._expose()
         self.health.must_be_ready("caches", self._caches_complaint)
         self.health.must_live("loops", self._loops_complaint)
 
@@ -109,7 +111,7 @@ class Controller:
         supervisor.start("retention", self.retention.run())
         self.metrics.leading.set(1)
         self.working.set()
-        log.info("working", extra={"namespace": self.settings.namespace})
+        log.info("working", namespace=self.settings.namespace)
         await self._stop.wait()
         self.working.clear()
         for loop in (self.workflow_loop, self.action_loop):
@@ -128,7 +130,7 @@ class Controller:
         await self.recorder.flush()
 
     async def _wait_for_leadership(self, election: LeaderElection) -> None:
-        log.info("waiting for the leadership", extra={"identity": election.identity})
+        log.info("waiting for the leadership", identity=election.identity)
         await self._or_stop(election.elected.wait())
 
     async def _or_stop(self, waiting: Coroutine[Any, Any, object]) -> None:
@@ -152,20 +154,32 @@ class Controller:
         settings, cluster, caches = self.settings, self.cluster, self.caches
         limiter = Limiter(settings.qps, settings.burst, self.clock)
         executions = Decoded(caches.executions, ActionExecution)
+        doors = Doors(caches, check_cel)
         workflows = WorkflowLoop(
             cluster,
             caches,
-            WorkflowObserver(cluster, caches, self.clock, settings.limits, executions, evaluate_when, check_cel),
+            WorkflowObserver(cluster, caches, self.clock, settings.limits, executions, evaluate_when, doors),
             limiter,
             self.recorder,
             settings.workspace,
         )
-        observer = ActionObserver(cluster, caches, self.clock, settings.limits, executions)
+        observer = ActionObserver(cluster, caches, self.clock, settings.limits, executions, doors)
         actions = ActionLoop(cluster, caches, observer, limiter, self.recorder)
         return (
-            Loop("workflow", workflows.turn, KeyedQueue[Key](clock=self.clock), self.clock),
-            Loop("action", actions.turn, KeyedQueue[Key](clock=self.clock), self.clock),
+            Loop("workflow", workflows.turn, KeyedQueue[Key](clock=self.clock), self.clock, self.metrics),
+            Loop("action", actions.turn, KeyedQueue[Key](clock=self.clock), self.clock, self.metrics),
         )
+
+    def _expose(self) -> None:
+        """Numbers that are counted when asked for: what is counted along the way is wrong after a restart."""
+        metrics, caches = self.metrics, self.caches
+        metrics.count_requests(lambda: self.cluster.counts)
+        metrics.workflows_active.set_function(lambda: _under_way(caches.workflows.items()))
+        metrics.parallel_active.set_function(lambda: _under_way(caches.executions.items()))
+        metrics.jobs_active.set_function(
+            lambda: sum(1 for job in caches.jobs.items() if part(job, "status").get("active"))
+        )
+        metrics.parallel_max.set(self.settings.limits.default_parallel)
 
     def _caches_complaint(self) -> str | None:
         waiting = [informer.kind.plural for informer in self.caches.all if not informer.synced]
@@ -180,3 +194,9 @@ class Controller:
             if self.working.is_set() and len(loop.queue) and silent > STUCK_SECONDS:
                 return f"the {loop.name} loop has work and made no turn for {silent:.0f} s"
         return None
+
+
+def _under_way(stored: list[Json]) -> int:
+    return sum(
+        1 for item in stored if text(item, "status", "startedAt") and not text(item, "status", "completedAt")
+    )

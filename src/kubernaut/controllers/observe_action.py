@@ -6,17 +6,25 @@ from datetime import datetime
 
 import msgspec
 
+from kubernaut.admission import check_action
 from kubernaut.api import names
-from kubernaut.api.action import ActionExecution, Waiting
+from kubernaut.api.action import ActionExecution, ActionPhase, Waiting
+from kubernaut.api.faults import Fault
 from kubernaut.cluster import Cluster, ClusterError, Informer, Json, Key, NotFound
-from kubernaut.concurrency import Clock
+from kubernaut.concurrency import Clock, within
 from kubernaut.controllers.caches import Caches, Decoded
+from kubernaut.controllers.doors import Doors
 from kubernaut.controllers.parts import parts, text
 from kubernaut.engines.job import needs_log, read_fence, read_job
 from kubernaut.planning.facts import ActionFacts, JobFacts, Limits
+from kubernaut.telemetry import get_log
+
+log = get_log(__name__)
 
 LOG_LINES = 1000
 LOG_BYTES = 64 * 1024
+LOG_SECONDS = 1.0
+"""How long a turn waits for a log. A worker must not hang on a node that does not answer."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +40,23 @@ class ActionObserver:
     """Reads from the caches; from the cluster only logs, and everything again before what cannot be undone."""
 
     def __init__(
-        self, cluster: Cluster, caches: Caches, clock: Clock, limits: Limits, decoded: Decoded[ActionExecution]
+        self,
+        cluster: Cluster,
+        caches: Caches,
+        clock: Clock,
+        limits: Limits,
+        decoded: Decoded[ActionExecution],
+        doors: Doors,
     ) -> None:
         self._cluster = cluster
         self._caches = caches
         self._clock = clock
         self._limits = limits
         self._decoded = decoded
+        self._doors = doors
+        self._logs: dict[str, str] = {}
+        """Ends of logs by Job, until the outcome is recorded: an outcome takes several turns."""
+        caches.jobs.subscribe(self._forget)
 
     async def observe(self, key: Key, trouble: Waiting | None = None) -> ActionFacts | None:
         """The facts, or None when the object is gone."""
@@ -56,7 +74,8 @@ class ActionObserver:
             released_at=release.at,
             recorded_fence=release.fence,
             fence=read_fence(fence) if fence is not None else None,
-            jobs=await self._jobs(uid),
+            jobs=await self._jobs(execution),
+            faults=self._faults(execution),
             trouble=trouble,
             limits=self._limits,
         )
@@ -105,15 +124,26 @@ class ActionObserver:
         started = text(record, "startedAt")
         return _Release(True, text(record, "fence"), msgspec.convert(started, datetime) if started else None)
 
-    async def _jobs(self, execution_uid: str) -> dict[int, JobFacts]:
+    def _faults(self, execution: ActionExecution) -> tuple[Fault, ...]:
+        """What the door says of an execution that a user made, until it is let in."""
+        is_alone = execution.spec.workflow_ref is None
+        if not is_alone or execution.status.phase != ActionPhase.PENDING:
+            return ()
+        return check_action(execution, self._doors.door())
+
+    async def _jobs(self, execution: ActionExecution) -> dict[int, JobFacts]:
         found: dict[int, JobFacts] = {}
-        for job in self._caches.jobs.owned_by(execution_uid):
+        is_recorded = execution.status.completed_at is not None
+        for job in self._caches.jobs.owned_by(execution.metadata.uid):
             attempt = text(job, "metadata", "labels", names.LABEL_ATTEMPT)
             if attempt.isdigit():
-                found[int(attempt)] = await self._job(job)
+                found[int(attempt)] = await self._job(job, wants_log=not is_recorded)
+        if is_recorded:
+            for facts in found.values():
+                self._logs.pop(facts.uid, None)
         return found
 
-    async def _job(self, job: Json) -> JobFacts:
+    async def _job(self, job: Json, *, wants_log: bool) -> JobFacts:
         uid = job["metadata"]["uid"]
         pods = self._caches.pods.owned_by(uid)
         warnings = self._caches.warnings_about(uid)
@@ -121,17 +151,25 @@ class ActionObserver:
             warnings += self._caches.warnings_about(pod["metadata"]["uid"])
         facts = read_job(job, pods, warnings)
         name = needs_log(facts, pods)
-        if name is None:
+        if name is None or not wants_log:
             return facts
-        return read_job(job, pods, warnings, await self._log(job["metadata"]["namespace"], name))
+        if uid not in self._logs:
+            self._logs[uid] = await self._log(job["metadata"]["namespace"], name)
+        return read_job(job, pods, warnings, self._logs[uid])
 
     async def _log(self, namespace: str, pod: str) -> str:
-        """The end of the pod's log; empty if the pod is gone or cannot be asked."""
+        """The end of the pod's log; empty if the pod is gone or its node does not answer in time."""
+        asked = self._cluster.logs(namespace, pod, names.ACTION_CONTAINER, tail_lines=LOG_LINES)
         try:
-            text = await self._cluster.logs(namespace, pod, names.ACTION_CONTAINER, tail_lines=LOG_LINES)
-        except ClusterError:
+            said = await within(self._clock, LOG_SECONDS, asked)
+        except (ClusterError, TimeoutError) as error:
+            log.info("no log of a pod", pod=pod, error=str(error))
             return ""
-        return text[-LOG_BYTES:]
+        return said[-LOG_BYTES:]
+
+    def _forget(self, _key: Key, old: Json | None, new: Json | None) -> None:
+        if old is not None and new is None:
+            self._logs.pop(old["metadata"]["uid"], None)
 
 
 def _record_of(workflow: Json, step: str) -> Json:

@@ -6,17 +6,16 @@ from typing import Any
 
 import msgspec
 
-from kubernaut.admission import Door, check, pinned_actions, spec_hash
+from kubernaut.admission import check, pinned_actions, spec_hash
 from kubernaut.api import names
 from kubernaut.api.action import ActionExecution
-from kubernaut.api.contract import ActionContract
-from kubernaut.api.definition import ActionDefinition
 from kubernaut.api.graph import Graph, graph_of, without
 from kubernaut.api.meta import JSON
 from kubernaut.api.workflow import EngineDecision, Step, WorkflowExecution
 from kubernaut.cluster import Cluster, Json, Key, NotFound, kinds
 from kubernaut.concurrency import Clock
 from kubernaut.controllers.caches import Caches, Decoded
+from kubernaut.controllers.doors import Doors
 from kubernaut.controllers.parts import parts, text
 from kubernaut.planning import steps_to_ask
 from kubernaut.planning.facts import Earlier, ExecutionFacts, Limits, WhenVerdict, WorkflowFacts
@@ -24,9 +23,6 @@ from kubernaut.planning.phases import WORKFLOW_TERMINAL
 from kubernaut.planning.readiness import cel_variables
 
 EvaluateWhen = Callable[[tuple[str, ...], Mapping[str, Any]], WhenVerdict]
-CheckCel = Callable[[str], str | None]
-
-ENGINES = frozenset({"job"})
 
 
 class WorkflowObserver:
@@ -40,8 +36,7 @@ class WorkflowObserver:
         limits: Limits,
         executions: Decoded[ActionExecution],
         evaluate: EvaluateWhen,
-        check_cel: CheckCel,
-        contracts: Mapping[str, ActionContract] | None = None,
+        doors: Doors,
     ) -> None:
         self._cluster = cluster
         self._caches = caches
@@ -49,12 +44,12 @@ class WorkflowObserver:
         self._limits = limits
         self._executions = executions
         self._workflows = Decoded(caches.workflows, WorkflowExecution)
-        self._definitions = Decoded(caches.definitions, ActionDefinition)
         self._evaluate = evaluate
-        self._check_cel = check_cel
-        self._contracts = contracts or {}
+        self._doors = doors
         self._graphs: dict[str, tuple[int, str, Graph, Graph]] = {}
-        self._results: dict[str, Mapping[str, JSON]] = {}
+        self._results: dict[str, dict[str, Mapping[str, JSON]]] = {}
+        """Large outputs by the workflow that reads them, then by ActionExecution; kept while it runs."""
+        caches.workflows.subscribe(self._workflow_changed)
 
     async def observe(self, key: Key, trouble: str = "") -> WorkflowFacts | None:
         """The facts, or None when the object is gone."""
@@ -82,13 +77,14 @@ class WorkflowObserver:
             limits=self._limits,
         )
         if workflow.status.phase in WORKFLOW_TERMINAL:
+            self._forget(workflow.metadata.uid)
             return facts
         earlier = await self._earlier(workflow)
         if not workflow.status.spec_hash:
             return self._judged(facts, earlier)
         return replace(
             facts,
-            executions=await self._executions_of(workflow),
+            executions=await self._executions_of(workflow, workflow.metadata.uid),
             workspace=self._workspace(workflow),
             earlier=earlier,
         )
@@ -96,15 +92,7 @@ class WorkflowObserver:
     def _judged(self, facts: WorkflowFacts, earlier: Earlier | None) -> WorkflowFacts:
         """What the door says; only until the workflow is admitted."""
         workflow = facts.workflow
-        door = Door(
-            catalogue={
-                d.spec.action_type: d for d in map(self._definitions.view, self._caches.definitions.items())
-            },
-            contracts=self._contracts,
-            engines=ENGINES,
-            earlier=earlier.workflow if earlier else None,
-            cel_error=self._check_cel,
-        )
+        door = self._doors.door(earlier.workflow if earlier else None)
         faults = tuple(check(workflow, door))
         actions = {} if faults else pinned_actions(workflow, door)
         return replace(facts, faults=faults, actions=actions, earlier=earlier, engine=_engine(workflow))
@@ -121,18 +109,24 @@ class WorkflowObserver:
             self._graphs[meta.uid] = known
         return known[1:]
 
-    def forget(self, uid: str) -> None:
-        """The workflow is gone."""
-        self._graphs.pop(uid, None)
+    def _workflow_changed(self, _key: Key, old: Json | None, new: Json | None) -> None:
+        if old is not None and (new is None or new["metadata"]["uid"] != old["metadata"]["uid"]):
+            self._forget(old["metadata"]["uid"])
 
-    async def _executions_of(self, workflow: WorkflowExecution) -> dict[str, ExecutionFacts]:
+    def _forget(self, uid: str) -> None:
+        """The workflow has ended, or is gone: thousands of finished ones may stay for a day."""
+        self._graphs.pop(uid, None)
+        self._results.pop(uid, None)
+
+    async def _executions_of(self, workflow: WorkflowExecution, reader: str) -> dict[str, ExecutionFacts]:
+        """By step. `reader` is the UID of the workflow for which they are looked at."""
         found: dict[str, ExecutionFacts] = {}
         for stored in self._caches.executions.owned_by(workflow.metadata.uid):
             execution = self._executions.view(stored)
-            found[execution.spec.step] = await self._execution(execution, workflow.metadata.uid)
+            found[execution.spec.step] = await self._execution(execution, workflow.metadata.uid, reader)
         return found
 
-    async def _execution(self, execution: ActionExecution, owner_uid: str) -> ExecutionFacts:
+    async def _execution(self, execution: ActionExecution, owner_uid: str, reader: str) -> ExecutionFacts:
         meta = execution.metadata
         fence = self._caches.fences.get(names.fence_name(meta.uid), meta.namespace)
         return ExecutionFacts(
@@ -142,21 +136,22 @@ class WorkflowObserver:
             spec=execution.spec,
             status=execution.status,
             fence_uid=fence["metadata"]["uid"] if fence is not None else None,
-            outputs=await self._outputs(execution),
+            outputs=await self._outputs(execution, reader),
         )
 
-    async def _outputs(self, execution: ActionExecution) -> Mapping[str, JSON]:
+    async def _outputs(self, execution: ActionExecution, reader: str) -> Mapping[str, JSON]:
         """Outputs of the status, or of the ConfigMap beside it where they did not fit."""
         name, uid = execution.status.results_config_map, execution.metadata.uid
         if not name:
             return execution.status.outputs
-        if uid not in self._results:
+        known = self._results.setdefault(reader, {})
+        if uid not in known:
             try:
                 stored = await self._cluster.get(kinds.CONFIG_MAPS, name, execution.metadata.namespace)
             except NotFound:
                 return execution.status.outputs
-            self._results[uid] = _results(stored) if _is_of(stored, uid) else execution.status.outputs
-        return self._results[uid]
+            known[uid] = _results(stored) if _is_of(stored, uid) else execution.status.outputs
+        return known[uid]
 
     def _workspace(self, workflow: WorkflowExecution) -> Any:
         meta = workflow.metadata
@@ -173,7 +168,7 @@ class WorkflowObserver:
         if stored is None or (again.uid and stored["metadata"]["uid"] != again.uid):
             return None
         before = self._workflows.view(stored)
-        executions = await self._executions_of(before)
+        executions = await self._executions_of(before, workflow.metadata.uid)
         return Earlier(before, {step: execution.outputs for step, execution in executions.items()})
 
 

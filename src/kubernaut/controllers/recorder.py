@@ -4,7 +4,6 @@ Events are named by object and content, so that a restarted controller does not 
 """
 
 import hashlib
-import logging
 from collections import deque
 from dataclasses import dataclass
 
@@ -17,10 +16,10 @@ from kubernaut.cluster import AlreadyExists, Cluster, ClusterError, Json, kinds
 from kubernaut.concurrency import Clock, KeyedQueue
 from kubernaut.planning.events import Note, action_notes, workflow_notes
 from kubernaut.planning.phases import ACTION_TERMINAL, STEP_ENDED, WORKFLOW_TERMINAL
-from kubernaut.telemetry import redact_text
+from kubernaut.telemetry import get_log, redact_text
 from kubernaut.telemetry.metrics import Metrics
 
-log = logging.getLogger(__name__)
+log = get_log(__name__)
 
 COMPONENT = "kubernaut-controller"
 _BACKLOG = 1000
@@ -64,14 +63,22 @@ class Recorder:
         subject = _Subject(execution.api_version, execution.kind, execution.metadata)
         self._enqueue(subject, Note("Normal", "JobCreated", f"Attempt {attempt} was given to the cluster."))
 
+    def waited(self, seconds: float) -> None:
+        """Call with what the limiter cost before a child was created."""
+        if seconds > 0:
+            self._metrics.throttled.inc()
+            self._metrics.throttled_seconds.observe(seconds)
+
+    def job_refused(self) -> None:
+        """Call when the cluster would not have a Job."""
+        self._metrics.jobs_created.labels("failed").inc()
+
     def _count_workflow(self, before: WorkflowStatus, after: WorkflowStatus) -> None:
         if before.started_at is None and after.started_at is not None:
-            self._metrics.workflows_active.inc()
             self._metrics.steps_per_workflow.observe(len(after.steps))
         if after.phase in WORKFLOW_TERMINAL:
             self._metrics.workflows.labels(str(after.phase)).inc()
             if after.started_at is not None and after.completed_at is not None:
-                self._metrics.workflows_active.dec()
                 self._metrics.workflow_seconds.observe((after.completed_at - after.started_at).total_seconds())
 
     def _count_steps(self, workflow: WorkflowExecution, after: WorkflowStatus) -> None:
@@ -108,7 +115,7 @@ class Recorder:
             except AlreadyExists:
                 continue
             except ClusterError as error:
-                log.info("event was not written", extra={"reason": event["reason"], "error": str(error)})
+                log.info("event was not written", reason=event["reason"], error=str(error))
 
     def _enqueue(self, subject: _Subject, note: Note) -> None:
         self._backlog.append(self._event(subject, note))

@@ -4,7 +4,6 @@ Only terminal phases count as recorded; what waits for a person is never removed
 execution (ActionExecutions, Jobs, fences, results) goes with it by owner references.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,8 +17,9 @@ from kubernaut.concurrency import Clock
 from kubernaut.controllers.caches import Caches
 from kubernaut.controllers.parts import part, text
 from kubernaut.planning.phases import ACTION_TERMINAL, WORKFLOW_TERMINAL
+from kubernaut.telemetry import get_log
 
-log = logging.getLogger(__name__)
+log = get_log(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Retention:
         except (NotFound, Conflict):
             return False
         except ClusterError as error:
-            log.warning("retention could not remove", extra={"object": execution.name, "error": str(error)})
+            log.warning("retention could not remove", object=execution.name, error=str(error))
             return False
-        log.info("removed a finished execution", extra={"kind": kind.kind, "object": execution.name})
+        log.info("removed a finished execution", kind=kind.kind, object=execution.name)
         return True
 
 

@@ -1,6 +1,5 @@
 """The loop of WorkflowExecutions: carries out what `planning.decide_workflow` decided."""
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,8 +38,9 @@ from kubernaut.planning.turns import (
     WorkflowChange,
     WriteWorkflowStatus,
 )
+from kubernaut.telemetry import get_log
 
-log = logging.getLogger(__name__)
+log = get_log(__name__)
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,6 @@ class WorkflowLoop:
             return
         if names.FINALIZER in finalizers:
             self._caches.workflows.note(written)
-        else:
-            self._observer.forget(meta.uid)
 
     async def _create_workspace(self, workflow: WorkflowExecution, name: str) -> None:
         body = compile_workspace(workflow, name, self._workspace.size, self._workspace.storage_class)
@@ -141,10 +139,10 @@ class WorkflowLoop:
             uid = claim["metadata"]["uid"] if claim else None
             await self._cluster.delete(kinds.PERSISTENT_VOLUME_CLAIMS, name, workflow.metadata.namespace, uid=uid)
         except (NotFound, Conflict):
-            log.info("workspace is gone already", extra={"claim": name})
+            log.info("workspace is gone already", claim=name)
 
     async def _create_execution(self, workflow: WorkflowExecution, change: CreateExecution) -> None:
-        await self._limiter.take()
+        self._recorder.waited(await self._limiter.take())
         body = _execution_object(workflow, change)
         namespace = workflow.metadata.namespace
         try:

@@ -64,6 +64,8 @@ def decide(facts: ActionFacts) -> ActionTurn:
         return Turn()
     if not facts.is_released:
         return _not_started(facts)
+    if facts.faults and status.phase == ActionPhase.PENDING and not status.fence and not status.attempts:
+        return _refused(facts)
     if facts.execution.spec.workflow_ref is None and not status.fence and facts.execution.spec.contract.fenced:
         return _start_alone(facts)
     return _attempt(facts, _current_attempt(status))
@@ -96,6 +98,22 @@ def _not_started(facts: ActionFacts) -> ActionTurn:
     if fence is not None and fence.holder != VOID_HOLDER:
         return Turn()
     return _finish(facts, 1, _End(_phase_of_stop(facts), "no", stop.reason, stop.message, may_retry=False))
+
+
+def _refused(facts: ActionFacts) -> ActionTurn:
+    """Nothing of it has started, and nothing will: its start was never recorded."""
+    text = "\n".join(str(fault) for fault in facts.faults)
+    message = text if len(text) <= 1024 else f"{text[:900]}\n... of {len(facts.faults)} faults."
+    refused = replace(
+        facts.execution.status,
+        phase=ActionPhase.FAILED,
+        reason="Refused",
+        message=message,
+        completed_at=facts.now,
+        executed="no",
+        observed_generation=facts.execution.metadata.generation,
+    )
+    return Turn((WriteActionStatus(refused),))
 
 
 def _start_alone(facts: ActionFacts) -> ActionTurn:

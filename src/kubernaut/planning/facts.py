@@ -158,6 +158,8 @@ class ActionFacts:
     fence: FenceFacts | None = None
     jobs: Mapping[int, JobFacts] = field(default_factory=dict[int, JobFacts])
     """By attempt."""
+    faults: tuple[Fault, ...] = ()
+    """What the door refuses of an execution without a workflow; asked only until it is let in."""
     trouble: Waiting | None = None
     """Why the cluster refused to create the Job at the last try: quota, permissions, an admission policy."""
     limits: Limits = Limits()
