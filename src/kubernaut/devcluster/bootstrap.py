@@ -93,6 +93,10 @@ _EDITED: tuple[tuple[str, list[str]], ...] = (
 )
 
 
+_PUBLIC_PATHS = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
+_DISCOVERY_PATHS = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", *_PUBLIC_PATHS]
+
+
 def bootstrap(store: Store) -> None:
     """Create what is missing; a store that was loaded from disk keeps its own."""
     for name in _NAMESPACES:
@@ -113,72 +117,39 @@ def bootstrap(store: Store) -> None:
         _ensure(store, CLUSTER_ROLE_BINDINGS, body)
 
 
+def _rule(group: str, resources: list[str], verbs: list[str]) -> Object:
+    return {"apiGroups": [group], "resources": resources, "verbs": verbs}
+
+
 def _roles() -> dict[str, list[Object]]:
-    view = [{"apiGroups": [group], "resources": kinds, "verbs": _READ} for group, kinds in _VIEWED]
+    view = [_rule(group, kinds, _READ) for group, kinds in _VIEWED]
     edit = [
         *view,
-        {"apiGroups": [""], "resources": ["secrets"], "verbs": _READ},
-        *({"apiGroups": [group], "resources": kinds, "verbs": _WRITE_VERBS} for group, kinds in _EDITED),
-        {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]},
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": _READ},
+        _rule("", ["secrets"], _READ),
+        *(_rule(group, kinds, _WRITE_VERBS) for group, kinds in _EDITED),
+        _rule("", ["serviceaccounts/token"], ["create"]),
+        _rule("coordination.k8s.io", ["leases"], _READ),
     ]
     admin = [
         *edit,
-        {"apiGroups": [_GROUP], "resources": ["roles", "rolebindings"], "verbs": [*_READ, *_WRITE_VERBS]},
-        {
-            "apiGroups": ["authorization.k8s.io"],
-            "resources": ["localsubjectaccessreviews"],
-            "verbs": ["create"],
-        },
+        _rule(_GROUP, ["roles", "rolebindings"], [*_READ, *_WRITE_VERBS]),
+        _rule("authorization.k8s.io", ["localsubjectaccessreviews"], ["create"]),
     ]
-    reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]
+    own_reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]
     return {
-        "cluster-admin": [
-            {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
-            {"nonResourceURLs": ["*"], "verbs": ["*"]},
-        ],
+        "cluster-admin": [_rule("*", ["*"], ["*"]), {"nonResourceURLs": ["*"], "verbs": ["*"]}],
         "admin": admin,
         "edit": edit,
         "view": view,
         "system:basic-user": [
-            {"apiGroups": ["authorization.k8s.io"], "resources": reviews, "verbs": ["create"]},
-            {
-                "apiGroups": ["authentication.k8s.io"],
-                "resources": ["selfsubjectreviews"],
-                "verbs": ["create"],
-            },
+            _rule("authorization.k8s.io", own_reviews, ["create"]),
+            _rule("authentication.k8s.io", ["selfsubjectreviews"], ["create"]),
         ],
-        "system:discovery": [
-            {
-                "nonResourceURLs": [
-                    "/api",
-                    "/api/*",
-                    "/apis",
-                    "/apis/*",
-                    "/healthz",
-                    "/livez",
-                    "/openapi",
-                    "/openapi/*",
-                    "/readyz",
-                    "/version",
-                    "/version/",
-                ],
-                "verbs": ["get"],
-            }
-        ],
-        "system:public-info-viewer": [
-            {
-                "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"],
-                "verbs": ["get"],
-            }
-        ],
+        "system:discovery": [{"nonResourceURLs": _DISCOVERY_PATHS, "verbs": ["get"]}],
+        "system:public-info-viewer": [{"nonResourceURLs": _PUBLIC_PATHS, "verbs": ["get"]}],
         "system:auth-delegator": [
-            {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
-            {
-                "apiGroups": ["authorization.k8s.io"],
-                "resources": ["subjectaccessreviews"],
-                "verbs": ["create"],
-            },
+            _rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
+            _rule("authorization.k8s.io", ["subjectaccessreviews"], ["create"]),
         ],
     }
 

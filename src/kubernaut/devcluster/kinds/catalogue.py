@@ -66,21 +66,24 @@ _POD_FIELDS = (
 
 def builtin_catalogue() -> Catalogue:
     """Everything that a new cluster serves."""
-    return Catalogue([*_core(), *_workloads(), *_access(), *_others()])
+    kinds = (_core(), _core_workloads(), _workloads(), _access(), _others(), _policies_and_classes())
+    return Catalogue(resource for group in kinds for resource in group)
+
+
+def _core_kind(kind: str, plural: str, *short: str, namespaced: bool = True, **more: Any) -> Resource:
+    return Resource(
+        group="",
+        version="v1",
+        kind=kind,
+        plural=plural,
+        short_names=short,
+        namespaced=namespaced,
+        **more,
+    )
 
 
 def _core() -> list[Resource]:
-    def core(kind: str, plural: str, *short: str, namespaced: bool = True, **more: Any) -> Resource:
-        return Resource(
-            group="",
-            version="v1",
-            kind=kind,
-            plural=plural,
-            short_names=short,
-            namespaced=namespaced,
-            **more,
-        )
-
+    core = _core_kind
     return [
         core("ConfigMap", "configmaps", "cm", rules=ConfigMapRules()),
         core("Endpoints", "endpoints", "ep", rules=BuiltinRules("Endpoints"), creates_on_update=True),
@@ -106,6 +109,12 @@ def _core() -> list[Resource]:
             subresources=_STATUS,
             field_labels=("spec.unschedulable",),
         ),
+    ]
+
+
+def _core_workloads() -> list[Resource]:
+    core = _core_kind
+    return [
         core(
             "PersistentVolumeClaim",
             "persistentvolumeclaims",
@@ -274,11 +283,13 @@ def _access() -> list[Resource]:
     ]
 
 
-def _others() -> list[Resource]:
-    def other(group: str, kind: str, plural: str, *short: str, **more: Any) -> Resource:
-        settings: dict[str, Any] = {"version": "v1", "namespaced": True, **more}
-        return Resource(group=group, kind=kind, plural=plural, short_names=short, **settings)
+def _other_kind(group: str, kind: str, plural: str, *short: str, **more: Any) -> Resource:
+    settings: dict[str, Any] = {"version": "v1", "namespaced": True, **more}
+    return Resource(group=group, kind=kind, plural=plural, short_names=short, **settings)
 
+
+def _others() -> list[Resource]:
+    other = _other_kind
     return [
         other(
             "events.k8s.io",
@@ -317,6 +328,12 @@ def _others() -> list[Resource]:
             rules=NetworkPolicyRules(),
             has_generation=True,
         ),
+    ]
+
+
+def _policies_and_classes() -> list[Resource]:
+    other = _other_kind
+    return [
         other(
             "policy",
             "PodDisruptionBudget",

@@ -9,6 +9,7 @@ from kubernaut.devcluster.errors import BadRequest, Fault
 from kubernaut.devcluster.metadata import (
     STANDARD_FINALIZERS,
     dns_subdomain,
+    forbidden,
     immutable,
     invalid,
     required,
@@ -83,6 +84,8 @@ class DefinitionRules(BuiltinRules):
             yield invalid(
                 "spec.versions", _versions(obj), "must have exactly one version marked as storage version"
             )
+        if map_at(spec, "conversion").get("strategy") == "Webhook":
+            yield forbidden("spec.conversion.strategy", "this cluster calls no conversion webhooks")
         for index, version in enumerate(_versions(obj)):
             # The schema of the only version is judged where older clients look for it.
             path = "spec.validation" if len(_versions(obj)) == 1 else f"spec.versions[{index}].schema"
