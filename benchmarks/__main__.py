@@ -41,6 +41,7 @@ SUITES = ("writes", "overhead", "rate", "live", "embedded")
 @click.option("--preset", "presets", multiple=True, type=click.Choice(["default", "large"]), help="Only this one.")
 @click.option("--chain", "lengths", multiple=True, type=int, help="Only chains of this length in rates.")
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="For the controller, in rates.")
+@click.option("--also", "others", multiple=True, metavar="NAME", help="Processes here whose CPU counts, in rates.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON instead of a table.")
 def main(
     suites: tuple[str, ...],
@@ -51,6 +52,7 @@ def main(
     presets: tuple[str, ...],
     lengths: tuple[int, ...],
     settings: tuple[str, ...],
+    others: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Measure kubernaut: on an embedded cluster, or on one whose pods go to fake nodes.
@@ -67,7 +69,7 @@ def main(
         label = key, value
     wanted = suites or (SUITES if kubeconfig is None else ("writes", "overhead", "rate"))
     rates = [(length, preset) for length in lengths or (1, 3) for preset in presets or ("default", "large")]
-    answer = asyncio.run(_measure(wanted, kubeconfig, label, runs, live, rates, settings, quiet=as_json))
+    answer = asyncio.run(_measure(wanted, kubeconfig, label, runs, live, rates, settings, others, quiet=as_json))
     click.echo(json.dumps(answer, indent=2) if as_json else _shown(answer))
 
 
@@ -79,6 +81,7 @@ async def _measure(
     live: int,
     rates: list[tuple[int, str]],
     settings: tuple[str, ...],
+    others: tuple[str, ...],
     *,
     quiet: bool,
 ) -> dict[str, Any]:
@@ -104,7 +107,7 @@ async def _measure(
             if "rate" in suites:
                 for length, preset in rates:
                     given = "" if preset == "default" else preset
-                    keep([await measure_rate(target, chain(length), runs, given, settings)])
+                    keep([await measure_rate(target, chain(length), runs, given, settings, others)])
             if "live" in suites:
                 keep(await measure_live(target, live))
     where = "embedded" if kubeconfig is None else "real"

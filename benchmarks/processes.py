@@ -33,6 +33,20 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def cpu_seconds_by_name(names: Sequence[str]) -> dict[str, float]:
+    """The same for all processes of this machine that were started under these names."""
+    used = dict.fromkeys(names, 0.0)
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            for name in names:
+                if any(Path(word).name in (name, f"{name}.py") for word in words[:3]):
+                    used[name] += cpu_seconds(int(folder.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+    return used
+
+
 def memory_mb(pid: int, what: str = "VmRSS") -> float:
     """Resident memory in MB of a million bytes; `VmHWM` is its peak."""
     lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())

@@ -12,7 +12,7 @@ from kubernaut.cluster import Cluster, kinds
 from kubernaut.concurrency import SystemClock
 
 from .place import Target, place, writes_of
-from .processes import cpu_seconds, embedded_cluster, memory_mb
+from .processes import cpu_seconds, cpu_seconds_by_name, embedded_cluster, memory_mb
 from .shapes import FORK, Shape, chain
 
 Result: TypeAlias = dict[str, Any]
@@ -62,17 +62,21 @@ async def measure_overhead(target: Target, runs: int) -> list[Result]:
     return [{"suite": "overhead", "shape": shape.name, "runs": runs, "outcome": outcome, **_quantiles(gaps)}]
 
 
-async def measure_rate(target: Target, shape: Shape, runs: int, preset: str, settings: Sequence[str]) -> Result:
+async def measure_rate(
+    target: Target, shape: Shape, runs: int, preset: str, settings: Sequence[str], others: Sequence[str]
+) -> Result:
     """So many runs submitted at once: runs a second from the first submission to the last end."""
     clock = SystemClock()
     async with place(target, preset, tuple(settings)) as at:
         asked = await at.controller.requests()
+        beside = cpu_seconds_by_name(others)
         cpu, began = cpu_seconds(at.controller.pid), clock.monotonic()
         names = await at.submit(shape, runs)
         submitted = clock.monotonic() - began
         await at.witness.until_ended(runs, _PATIENCE)
         seconds = max(at.witness.ended_at.values(), default=clock.monotonic()) - began
         cpu = cpu_seconds(at.controller.pid) - cpu
+        beside = {name: used - beside[name] for name, used in cpu_seconds_by_name(others).items()}
         asked = await at.controller.requests() - asked
         peak = memory_mb(at.controller.pid, "VmHWM")
     return {
@@ -88,6 +92,7 @@ async def measure_rate(target: Target, shape: Shape, runs: int, preset: str, set
         "steps_per_second": round(len(at.witness.job_ended) / seconds, 1),
         "controller_cpu_seconds_per_run": round(cpu / runs, 4),
         "controller_cpu_share": round(cpu / seconds, 2),
+        "other_cpu_seconds_per_run": {name: round(used / runs, 4) for name, used in beside.items()},
         "controller_peak_mb": round(peak, 1),
         "reads_per_run": round(asked_reads(asked) / runs, 1),
         **_quantiles(at.witness.gaps(names, shape)),

@@ -35,13 +35,16 @@ def _lines(result: Result) -> Iterable[tuple[str, str, str, str]]:
         case "rate":
             goal = {"default": "> 0.8 /s", "large": ">= 4.2 /s"}.get(result["preset"], "")
             gaps = f", gaps p50 {_ms(result, 'gap_p50_ms')}" if result["gaps"] else ""
+            others = "".join(
+                f", {name} {used * 1000:.0f} ms" for name, used in result["other_cpu_seconds_per_run"].items()
+            )
             per_run = f"{result['controller_cpu_seconds_per_run'] * 1000:.0f} ms CPU a run"
             yield (
                 f"runs a second, {result['shape']}, {result['preset']}",
                 f"{result['runs_per_second']:g} /s",
                 goal if result["shape"] == "chain of 3" else "",
-                f"{_said(result)}; controller {per_run}, "
-                f"{result['controller_cpu_share']:.0%} of a core, peak {result['controller_peak_mb']:.0f} MB{gaps}",
+                f"{_said(result)}; controller {per_run}, {result['controller_cpu_share']:.0%} of a core{others}, "
+                f"peak {result['controller_peak_mb']:.0f} MB{gaps}",
             )
         case "live":
             more = (
