@@ -11,7 +11,7 @@ from kubernaut.api import names
 from kubernaut.api.action import ActionExecution
 from kubernaut.api.graph import Graph, graph_of, without
 from kubernaut.api.meta import JSON
-from kubernaut.api.workflow import EngineDecision, Step, WorkflowExecution
+from kubernaut.api.workflow import EngineDecision, PinnedAction, Step, WorkflowExecution
 from kubernaut.cluster import Cluster, Json, Key, NotFound, kinds
 from kubernaut.concurrency import Clock
 from kubernaut.controllers.caches import Caches, Decoded
@@ -94,7 +94,7 @@ class WorkflowObserver:
         workflow = facts.workflow
         door = self._doors.door(earlier.workflow if earlier else None)
         faults = tuple(check(workflow, door))
-        actions = {} if faults else pinned_actions(workflow, door)
+        actions = dict(pinned_actions(workflow, door)) if not faults else dict[str, PinnedAction]()
         return replace(facts, faults=faults, actions=actions, earlier=earlier, engine=_engine(workflow))
 
     def _shape(self, workflow: WorkflowExecution) -> tuple[str, Graph, Graph]:

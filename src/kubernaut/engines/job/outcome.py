@@ -56,7 +56,7 @@ def outcome_of(message: str, log: str, exit_code: int | None, finished_at: datet
 def _from_log(message: str, log: str, exit_code: int | None, finished_at: datetime | None, tail: str) -> Outcome:
     """Outputs are the last line that is a JSON object; rollback information the last `ROLLBACK_INFO:` line."""
     lines = (message.splitlines() if _is_object(message.strip()) else []) + log.splitlines()
-    outputs = next((found for found in _objects(reversed(lines))), {})
+    outputs = next(_objects(reversed(lines)), dict[str, Any]())
     marked = (line[len(ROLLBACK_PREFIX) :] for line in reversed(lines) if line.startswith(ROLLBACK_PREFIX))
     rollback = next(_objects(marked), None)
     return Outcome(

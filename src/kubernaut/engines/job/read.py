@@ -173,7 +173,9 @@ def _reason(condition: Truth, pod: PodSeen | None, waiting: Waiting | None) -> t
     if said[0] == "DeadlineExceeded":
         return "DeadlineExceeded", f"{waiting.reason}: {waiting.message}" if waiting else said[1]
     if pod is None:
-        return said
+        # Gone already; the Job controller's own words are all that is left.
+        is_disrupted = said[0] == "PodFailurePolicy" and "DisruptionTarget" in said[1]
+        return ("Evicted", said[1]) if is_disrupted else said
     disruption = _disruption(pod)
     if disruption is not None:
         return disruption
