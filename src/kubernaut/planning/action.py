@@ -227,6 +227,9 @@ def _with_running_job(facts: ActionFacts, number: int, job: JobFacts) -> ActionT
     )
     if facts.now >= deadline:
         return _end_attempt(facts, number, job)
+    if job.waiting is None and not job.container_started:
+        # A pod that was taken away takes the cause with it: what was told stays until the container starts.
+        return Turn(look_again_at=deadline)
     return Turn(_note_cause(facts, job.waiting), look_again_at=deadline)
 
 
@@ -291,7 +294,8 @@ def _ended_before_start(facts: ActionFacts, job: JobFacts) -> _End:
         return _End(ActionPhase.FAILED, "no", job.waiting.reason, job.waiting.message)
     if job.is_being_deleted:
         return _End(ActionPhase.FAILED, "no", "JobDeleted", "Somebody deleted the Job before the action began.")
-    return _End(ActionPhase.TIMED_OUT, "no", "DeadlineExceeded", "The action did not begin within its timeout.")
+    message = _obstacle(facts, "no") or "The action did not begin within its timeout."
+    return _End(ActionPhase.TIMED_OUT, "no", "DeadlineExceeded", message)
 
 
 def _with_finished_job(facts: ActionFacts, number: int, job: JobFacts) -> ActionTurn:
@@ -308,7 +312,14 @@ def _with_finished_job(facts: ActionFacts, number: int, job: JobFacts) -> Action
         phase, reason = ActionPhase.TIMED_OUT, job.reason
     else:
         phase, reason = ActionPhase.FAILED, outcome.reason or job.reason or "Failed"
-    return _finish(facts, number, _End(phase, executed, reason, outcome.message or job.message, outcome))
+    message = outcome.message or _obstacle(facts, executed) or job.message
+    return _finish(facts, number, _End(phase, executed, reason, message, outcome))
+
+
+def _obstacle(facts: ActionFacts, executed: Executed) -> str:
+    """What it was waiting for when its time was over; the pod that could tell is gone by then."""
+    waiting = facts.execution.status.waiting
+    return f"{waiting.reason}: {waiting.message}" if waiting is not None and executed == "no" else ""
 
 
 def _executed(facts: ActionFacts, number: int, job: JobFacts) -> tuple[Executed, bool]:

@@ -47,6 +47,11 @@ def compile_job(execution: ActionExecution, attempt: int, *, suspended: bool, gr
             "activeDeadlineSeconds": max(1, math.ceil(from_duration(spec.timeout))),
             "podFailurePolicy": {
                 "rules": [
+                    # First: an evicted process has an exit code too, and the first rule that fits is told.
+                    {
+                        "action": "FailJob",
+                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    },
                     {
                         "action": "FailJob",
                         "onExitCodes": {
@@ -54,10 +59,6 @@ def compile_job(execution: ActionExecution, attempt: int, *, suspended: bool, gr
                             "operator": "NotIn",
                             "values": [0],
                         },
-                    },
-                    {
-                        "action": "FailJob",
-                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
                     },
                 ]
             },
