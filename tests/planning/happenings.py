@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from kubernaut.api.action import ActionExecution, ActionPhase, Stop, Waiting
 from kubernaut.api.duration import from_duration
 from kubernaut.api.workflow import Request, StepPhase
-from kubernaut.planning.facts import JobFacts, Outcome
+from kubernaut.planning.facts import JobFacts, JobState, Outcome
 
 from .makers import request
 from .world import (
@@ -160,7 +160,7 @@ def ended(world: World, index: int, how: Outcome) -> World:
 
 
 def _finished(world: World, job: JobFacts, how: Outcome) -> JobFacts:
-    state = "succeeded" if how.exit_code == 0 else "failed"
+    state: JobState = "succeeded" if how.exit_code == 0 else "failed"
     reason = "" if state == "succeeded" else "OOMKilled" if how.exit_code == 137 else "Error"
     return with_fields(
         job, state=state, outcome=how, reason=reason, finished_at=world.now, container_started=True, waiting=None

@@ -217,7 +217,8 @@ def _graphs(workflow: WorkflowExecution) -> tuple[Graph, Graph]:
 
 def spec_hash(workflow: WorkflowExecution) -> str:
     spec = workflow.spec
-    return _remembered(spec, lambda: hashlib.sha256(_encode(replace(spec, requests=()))).hexdigest()[:12])
+    digest: str = _remembered(spec, lambda: hashlib.sha256(_encode(replace(spec, requests=()))).hexdigest()[:12])
+    return digest
 
 
 _CONDITION = re.compile(r"steps\.(\w+)\.(phase|outputs\.n) (==|!=) (\S+)")

@@ -7,7 +7,7 @@ a condition could be asked before its answer exists.
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubernaut.api.references import OutputReference, find
 from kubernaut.api.workflow import Step
@@ -27,6 +27,8 @@ class Graph:
     """Those of them whose outputs it needs: without the outputs it cannot run."""
     topological: tuple[str, ...]
     """Every step after all that it waits for; steps of equal depth in the order of the spec."""
+    steps: Mapping[str, Step]
+    """The steps themselves, in the order of the spec."""
 
 
 def graph_of(steps: Sequence[Step]) -> Graph:
@@ -38,6 +40,7 @@ def graph_of(steps: Sequence[Step]) -> Graph:
         waits_for=waits_for,
         uses_outputs_of={step.name: frozenset(outputs_used(step)) for step in steps},
         topological=_topological(order, waits_for),
+        steps={step.name: step for step in steps},
     )
 
 
@@ -45,7 +48,7 @@ def without(graph: Graph, outside: Iterable[str]) -> Graph:
     """The graph less the edges to steps of another list: `finally` steps refer to main steps that have ended."""
     gone = frozenset(outside)
     waits_for = {name: edges - gone for name, edges in graph.waits_for.items()}
-    return Graph(graph.order, waits_for, graph.uses_outputs_of, _topological(graph.order, waits_for))
+    return replace(graph, waits_for=waits_for, topological=_topological(graph.order, waits_for))
 
 
 def descendants(graph: Graph, root: str) -> set[str]:

@@ -56,6 +56,9 @@ class WorkflowPhase(StrEnum):
 class StepPhase(StrEnum):
     """Where a step stands. The allowed moves are in `planning.phases`."""
 
+    # Enum hashes in Python code; a turn asks tens of thousands of phases whether they are in a set.
+    __hash__ = str.__hash__
+
     PENDING = "Pending"
     BLOCKED = "Blocked"
     RUNNING = "Running"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from kubernaut.api.workflow import Step, StepPhase, StepStatus, WorkflowPhase
 from kubernaut.planning.directive import Directive
 from kubernaut.planning.phases import STEP_ENDED, STEP_FAILURES
+from kubernaut.planning.records import phases_of
 
 _STOPPED = {
     "Aborted": WorkflowPhase.ABORTED,
@@ -27,8 +28,12 @@ def is_over(names: Mapping[str, object], records: Mapping[str, StepStatus], dire
 
     A step of unknown outcome holds the workflow until a person has spoken about it, or ended the workflow.
     """
-    held = frozenset({StepPhase.INDETERMINATE}) if directive.is_by_person else frozenset[StepPhase]()
-    return all(records[name].phase in STEP_ENDED or records[name].phase in held for name in names)
+    over = STEP_ENDED | {StepPhase.INDETERMINATE} if directive.is_by_person else STEP_ENDED
+    # A loop and no generator: it is asked of every step several times a turn.
+    for name in names:  # noqa: SIM110
+        if records[name].phase not in over:
+            return False
+    return True
 
 
 def final_standing(steps: Iterable[Step], records: Mapping[str, StepStatus], directive: Directive) -> Standing:
@@ -56,8 +61,8 @@ def standing_now(
     records: Mapping[str, StepStatus], directive: Directive, is_moving: bool, trouble: str
 ) -> Standing:
     """Where a workflow stands that is not over."""
-    unknown = [name for name, record in records.items() if record.phase == StepPhase.INDETERMINATE]
-    if unknown and not is_moving:
+    if not is_moving and StepPhase.INDETERMINATE in phases_of(records):
+        unknown = [name for name, record in records.items() if record.phase is StepPhase.INDETERMINATE]
         message = f"A person must say what became of {', '.join(unknown)}: kubernaut resolve."
         return Standing(WorkflowPhase.INDETERMINATE, "StepIndeterminate", message)
     if trouble:

@@ -10,7 +10,7 @@ from kubernaut.api.text import cut
 from kubernaut.api.workflow import Step, StepPhase, StepStatus
 from kubernaut.planning.facts import WhenVerdict, WorkflowFacts
 from kubernaut.planning.phases import STEP_ENDED
-from kubernaut.planning.records import RESOLVED_BY_PERSON, outputs_of
+from kubernaut.planning.records import RESOLVED_BY_PERSON, outputs_of, phases_of
 
 _ENDED = STEP_ENDED
 _OPEN = frozenset({StepPhase.PENDING, StepPhase.BLOCKED})
@@ -21,15 +21,27 @@ def settle(
 ) -> list[str]:
     """Skips, blocks or fails what can be judged, in `records`; names the steps that are ready, in spec order."""
     ready: set[str] = set()
+    ended = {name for name, record in records.items() if record.phase in _ENDED}
+    unknown: set[str] = set()
+    if StepPhase.INDETERMINATE in phases_of(records):
+        unknown = {name for name, record in records.items() if record.phase is StepPhase.INDETERMINATE}
     for name in graph.topological:
         record = records[name]
         if record.phase not in _OPEN:
             continue
-        after = _judge(facts, steps[name], graph, records)
-        if after is None:
-            ready.add(name)
-            after = _plain(record)
-        records[name] = after
+        edges = graph.waits_for[name]
+        if not edges <= ended:
+            # The least of them: the order of a set is another in every process.
+            after = _held(record, min(edges & unknown)) if not edges.isdisjoint(unknown) else _plain(record)
+        else:
+            judged = _judge(facts, steps[name], graph, records)
+            if judged is None:
+                ready.add(name)
+            elif judged.phase in _ENDED:
+                ended.add(name)
+            after = judged or _plain(record)
+        if after is not record:
+            records[name] = after
     return [name for name in graph.order if name in ready] if ready else []
 
 
@@ -41,9 +53,9 @@ def conditions_to_ask(
     A step that becomes ready only because another is skipped in the same turn is asked in the next.
     """
     return [
-        steps[name]
-        for name in graph.topological
-        if steps[name].when
+        step
+        for name, step in steps.items()
+        if step.when
         and name not in facts.verdicts
         and records[name].phase in _OPEN
         and all(records[edge].phase in _ENDED for edge in graph.waits_for[name])
@@ -66,12 +78,8 @@ def cel_variables(facts: WorkflowFacts, records: Mapping[str, StepStatus]) -> di
 
 
 def _judge(facts: WorkflowFacts, step: Step, graph: Graph, records: Mapping[str, StepStatus]) -> StepStatus | None:
-    """The record of a step that is not ready (it may be unchanged), or None when it is."""
+    """The record of a step that waits for nothing and yet is not ready, or None when it is."""
     record = records[step.name]
-    open_edges = [edge for edge in graph.waits_for[step.name] if records[edge].phase not in _ENDED]
-    if open_edges:
-        unknown = [edge for edge in open_edges if records[edge].phase == StepPhase.INDETERMINATE]
-        return _held(record, min(unknown)) if unknown else _plain(record)
     lacking = [source for source in graph.uses_outputs_of[step.name] if not _has_outputs(records.get(source))]
     if lacking:
         return _skipped(facts, record, "NoOutputs", f"It uses outputs of {min(lacking)}, which gave none.")

@@ -1,7 +1,9 @@
 """What became of started steps: their records brought up to date with what is observed."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
 
 from msgspec.structs import replace
 
@@ -14,6 +16,8 @@ from kubernaut.planning.facts import ExecutionFacts, WorkflowFacts
 
 INLINE_OUTPUTS = 512
 """Bytes of outputs that a step's record may hold; more stands on the ActionExecution only."""
+
+_phase_of = attrgetter("phase")
 
 RESOLVED_BY_PERSON = "ResolvedByPerson"
 
@@ -28,15 +32,24 @@ _STEP_PHASE = {
 
 def observed_records(facts: WorkflowFacts) -> dict[str, StepStatus]:
     """The records by step name; those of running and indeterminate steps brought up to date."""
-    records: dict[str, StepStatus] = {}
-    for record in facts.workflow.status.steps:
-        if record.phase == StepPhase.RUNNING:
-            records[record.name] = _observed(facts, record)
-        elif record.phase == StepPhase.INDETERMINATE:
-            records[record.name] = _resolved(facts, record)
-        else:
-            records[record.name] = record
+    records = {record.name: record for record in facts.workflow.status.steps}
+    if StepPhase.RUNNING in phases_of(records) or StepPhase.INDETERMINATE in phases_of(records):
+        for name, record in records.items():
+            if record.phase is StepPhase.RUNNING:
+                records[name] = _observed(facts, record)
+            elif record.phase is StepPhase.INDETERMINATE:
+                records[name] = _resolved(facts, record)
     return records
+
+
+def count_phases(records: Mapping[str, StepStatus]) -> Counter[StepPhase]:
+    """How many steps stand where."""
+    return Counter(phases_of(records))
+
+
+def phases_of(records: Mapping[str, StepStatus]) -> Iterator[StepPhase]:
+    """Where the steps stand. Asked of all of them many times a turn, so without a loop in Python."""
+    return map(_phase_of, records.values())
 
 
 def outputs_of(facts: WorkflowFacts, record: StepStatus) -> Mapping[str, JSON]:

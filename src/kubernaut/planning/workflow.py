@@ -24,7 +24,7 @@ from kubernaut.planning.facts import WorkflowFacts
 from kubernaut.planning.finish import Standing, final_standing, is_over, standing_now
 from kubernaut.planning.phases import STEP_ENDED, STEP_FAILURES, WORKFLOW_TERMINAL
 from kubernaut.planning.readiness import conditions_to_ask, settle
-from kubernaut.planning.records import observed_records
+from kubernaut.planning.records import count_phases, observed_records, phases_of
 from kubernaut.planning.start import Started, start
 from kubernaut.planning.turns import (
     DeleteWorkspace,
@@ -86,13 +86,12 @@ def steps_to_ask(facts: WorkflowFacts) -> tuple[list[Step], dict[str, StepStatus
 
 
 def _draft(facts: WorkflowFacts) -> _Draft:
-    spec, records = facts.workflow.spec, observed_records(facts)
+    records = observed_records(facts)
     directive = directive_of(facts.workflow, facts.now, facts.spec_hash, facts.limits, records)
     if directive.is_tampered:
         # What the spec says now was never admitted. What is recorded is waited for; nothing is looked up.
         return _Draft(facts, directive, {name: _unnamed(name) for name in records}, {}, records)
-    main, last = ({step.name: step for step in steps} for steps in (spec.steps, spec.finally_))
-    return _Draft(facts, directive, main, last, records)
+    return _Draft(facts, directive, facts.graph.steps, facts.finally_graph.steps, records)
 
 
 def _unnamed(name: str) -> Step:
@@ -102,6 +101,8 @@ def _unnamed(name: str) -> Step:
 def _is_failing(draft: _Draft) -> bool:
     if draft.directive.is_tampered:
         return True
+    if STEP_FAILURES.isdisjoint(phases_of(draft.records)):
+        return False
     records = draft.records
     return any(step.critical and records[name].phase in STEP_FAILURES for name, step in draft.main.items())
 
@@ -116,7 +117,7 @@ def _advance(draft: _Draft, steps: Mapping[str, Step], graph: Graph, is_closing:
     if steps is draft.main and _is_failing(draft):
         _close(draft, steps)
         return
-    if draft.directive.is_suspended:
+    if draft.directive.is_suspended or not ready:
         return
     _start(draft, steps, ready)
     if steps is draft.main and _is_failing(draft):
@@ -127,7 +128,7 @@ def _start(draft: _Draft, steps: Mapping[str, Step], ready: list[str]) -> None:
     facts = draft.facts
     wanted = facts.workflow.spec.parallelism or facts.limits.default_parallel
     limit = min(wanted, facts.limits.max_parallel)
-    running = sum(1 for record in draft.records.values() if record.phase == StepPhase.RUNNING)
+    running = count_phases(draft.records)[StepPhase.RUNNING]
     moves: dict[str, Started] = {}
     for name in ready:
         if running >= limit:
@@ -206,7 +207,7 @@ def _turn(draft: _Draft) -> WorkflowTurn:
             draft.changes.append(DeleteWorkspace(workspace_name(meta.name, meta.uid)))
         status = replace(_status(draft, standing), completed_at=facts.now)
     else:
-        moving = draft.is_starting or any(r.phase == StepPhase.RUNNING for r in draft.records.values())
+        moving = draft.is_starting or StepPhase.RUNNING in phases_of(draft.records)
         status = _status(draft, standing_now(draft.records, draft.directive, moving, facts.trouble))
     status = with_conditions(facts, status)
     if status != facts.workflow.status:
@@ -218,7 +219,8 @@ def _turn(draft: _Draft) -> WorkflowTurn:
 
 def _status(draft: _Draft, standing: Standing) -> WorkflowStatus:
     before = draft.facts.workflow.status
-    ended = sum(1 for record in draft.records.values() if record.phase in STEP_ENDED)
+    counts = count_phases(draft.records)
+    ended = sum(counts[phase] for phase in STEP_ENDED)
     meta = draft.facts.workflow.metadata
     return replace(
         before,
