@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kubernaut.api.crd import custom_resource_definitions
-from kubernaut.cluster import Cluster, Json, NotFound, Write, kinds
+from kubernaut.cluster import Cluster, Json, Write, kinds
 from kubernaut.concurrency import Clock, Supervisor, SystemClock
 from kubernaut.controllers.controller import Controller, ControllerSettings
 from kubernaut.devcluster.cluster import DevCluster
@@ -114,11 +114,20 @@ class Bench:
 
     async def until_none(self, kind: str) -> None:
         """Until none is left."""
+        await self.until_none_of(kind, "")
+
+    async def until_none_of(self, kind: str, workflow: str) -> None:
+        """Until none is left of what carries the label of this workflow; without one, of all."""
+
+        def left() -> bool:
+            labels = [found["metadata"].get("labels", {}) for found in self.objects(kind)]
+            return any(not workflow or of.get("kubernaut.ai/workflow-execution") == workflow for of in labels)
+
         async with self.cluster.store.watch(kind, namespace=NAMESPACE) as changes:
-            if not self.objects(kind):
+            if not left():
                 return
             async for _ in changes:
-                if not self.objects(kind):
+                if not left():
                     return
 
     async def until(self, name: str, holds: Callable[[Json], Any]) -> Json:
@@ -149,13 +158,13 @@ class Bench:
         """Wakes the turns of a workflow and of its actions, after time was skipped."""
         body = {"metadata": {"annotations": {"nudged": str(self.clock.skipped)}}}
         for found in self.executions(name).values():
-            await self.admin.patch(
-                kinds.ACTION_EXECUTIONS, found["metadata"]["name"], NAMESPACE, body, "merge"
-            )
+            await self.admin.patch(kinds.ACTION_EXECUTIONS, found["metadata"]["name"], NAMESPACE, body, "merge")
         await self.admin.patch(kinds.WORKFLOW_EXECUTIONS, name, NAMESPACE, body, "merge")
 
     @asynccontextmanager
-    async def controller(self, *hooks: Callable[[Literal["before", "after"], Write], None]) -> AsyncGenerator[Controller]:
+    async def controller(
+        self, *hooks: Callable[[Literal["before", "after"], Write], None]
+    ) -> AsyncGenerator[Controller]:
         """A controller at work; leaving the block ends it in good order."""
         async with self.client("controller") as cluster:
             for hook in hooks:
@@ -195,7 +204,7 @@ class Bench:
         attempt = int(environment["KUBERNAUT_ATTEMPT"])
         if does == "refuse" or (does == "refuse-once" and attempt == 1):
             return _said("no", "failed", "DryRunRefused", code=65)
-        if does == "wait":
+        if does == "wait" or (does == "wait-first" and len(self.started) == 1):
             await start.terminated.wait()
             return _said("no", "failed", "Interrupted", code=143)
         if "KUBERNAUT_LEASE" in environment:
@@ -217,7 +226,9 @@ class Bench:
             case "die":
                 return ScriptResult(137)
             case "leak":
-                return _said("yes", "failed", "Broken", f"password={SECRET} is wrong", 70, outputs={"text": SECRET})
+                return _said(
+                    "yes", "failed", "Broken", f"password={SECRET} is wrong", 70, outputs={"text": SECRET}
+                )
             case "overflow":
                 return await self._overflow(environment)
             case "print":
@@ -266,10 +277,11 @@ def step(name: str, does: str = "succeed", *after: str, **more: Any) -> Json:
 async def open_bench(folder: Path, **settings: Any) -> AsyncGenerator[Bench]:
     clock = ShiftedClock()
     machinery = Machinery(folder)
+    wanted = ControllerSettings(**{"qps": 1000, "burst": 1000, **settings})
     async with DevCluster(folder, clock=clock, hooks=[machinery]) as cluster:
-        async with Cluster.connect(kubeconfig=folder / "kubeconfig", user="admin") as admin:
-            wanted = {"qps": 1000, "burst": 1000, **settings}
-            bench = Bench(cluster, machinery.node, clock, admin, ControllerSettings(**wanted))
+        admin = Cluster.connect(kubeconfig=folder / "kubeconfig", user="admin")
+        async with admin:
+            bench = Bench(cluster, machinery.node, clock, admin, wanted)
             for image in (IMAGE, UNFENCED_IMAGE):
                 bench.node.scripted.register(image, bench.play)
             await _install(admin)

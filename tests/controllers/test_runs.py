@@ -132,7 +132,10 @@ async def test_what_changed_nothing_is_tried_again_and_every_attempt_recorded(be
         await bench.submit("flaky", [step("only", "refuse-once", retry=QUICK)])
         ended = await bench.until_ended("flaky")
     attempts = bench.executions("flaky")["only"]["status"]["attempts"]
-    assert [(a["number"], a["executed"], a.get("succeeded")) for a in attempts] == [(1, "no", False), (2, "yes", True)]
+    assert [(a["number"], a["executed"], a.get("succeeded")) for a in attempts] == [
+        (1, "no", False),
+        (2, "yes", True),
+    ]
     assert steps_of(ended)["only"]["outputs"]["value"] == 2
     assert steps_of(ended)["only"]["attempts"] == 2
 
