@@ -55,12 +55,12 @@ def test_flags_win_over_environment_over_file_over_preset(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("preset", "numbers"),
-    [("small", (5, 10, 15)), ("medium", (10, 20, 30)), ("large", (20, 200, 400))],
+    [("small", (5, 10, 15, 8)), ("medium", (10, 20, 30, 8)), ("large", (20, 200, 400, 32))],
 )
-def test_presets_have_their_numbers(preset: str, numbers: tuple[int, int, int]) -> None:
+def test_presets_have_their_numbers(preset: str, numbers: tuple[int, int, int, int]) -> None:
     settings = load_settings(variables={}, flags={"controller.preset": preset}).settings
-    cluster = settings.cluster
-    assert (settings.execution.max_parallel_steps, cluster.qps, cluster.burst) == numbers
+    cluster, workers = settings.cluster, settings.controller.workers
+    assert (settings.execution.max_parallel_steps, cluster.qps, cluster.burst, workers) == numbers
 
 
 def test_the_older_names_still_work_in_environment_and_file(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ class ControllerSettings:
     """The process that runs executions."""
 
     preset: Preset = ""
-    """small, medium or large: sets `execution.maxParallelSteps`, `cluster.qps` and `cluster.burst`
-    where nothing else does."""
+    """small, medium or large: sets `execution.maxParallelSteps`, `cluster.qps` and `cluster.burst`, large
+    also `controller.workers`, where nothing else does."""
 
     workflows_namespace: str = "kubernaut-workflows"
     """Where WorkflowExecutions, their Jobs and ServiceAccounts live. Wrong: nothing is ever run."""
@@ -155,7 +155,12 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
     # Up to ten nodes; a usual cluster; one whose API server has room for hundreds of writes a second.
     "small": {"execution.max_parallel_steps": 5, "cluster.qps": 10.0, "cluster.burst": 15},
     "medium": {"execution.max_parallel_steps": 10, "cluster.qps": 20.0, "cluster.burst": 30},
-    "large": {"execution.max_parallel_steps": 20, "cluster.qps": 200.0, "cluster.burst": 400},
+    "large": {
+        "execution.max_parallel_steps": 20,
+        "cluster.qps": 200.0,
+        "cluster.burst": 400,
+        "controller.workers": 32,
+    },
 }
 
 # Names under which older ConfigMaps and Deployments set the same knobs; in the file without a group.
