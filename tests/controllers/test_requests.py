@@ -3,7 +3,7 @@
 import pytest
 
 from controllers.bench import EXECUTIONS, NAMESPACE, WORKFLOWS, Bench, step, steps_of
-from kubernaut.cluster import Json, kinds
+from kubernaut.cluster import Json, Write, kinds
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -149,3 +149,23 @@ async def test_a_job_deleted_before_the_action_began_is_made_again(bench: Bench)
     assert ended["status"]["phase"] == "Completed"
     assert len(bench.started) == 2
     assert list(bench.effects.values()) == [1]
+
+
+async def test_a_start_is_decided_again_on_what_the_cluster_says_at_that_moment(bench: Bench) -> None:
+    def stop_behind_its_back(moment: str, write: Write) -> None:
+        """Between the record of the start and the Job, before any watch can have told of it."""
+        if moment == "after" and write.kind is kinds.WORKFLOW_EXECUTIONS and write.subresource == "status":
+            for execution in bench.objects(EXECUTIONS):
+                stop = {"reason": "Cancelled", "at": "2026-01-01T00:00:00Z"}
+                bench.cluster.store.edit(
+                    EXECUTIONS,
+                    execution["metadata"]["name"],
+                    NAMESPACE,
+                    lambda found, stop=stop: found["spec"].setdefault("stop", stop),
+                )
+
+    async with bench.controller(stop_behind_its_back):
+        await bench.submit("run", [step("only")])
+        ended = await bench.until_step("run", "only", "Cancelled")
+    assert steps_of(ended)["only"]["executed"] == "no"
+    assert not [c for c in bench.cluster.requests.writes("controller") if c.kind.startswith("jobs")]

@@ -152,6 +152,15 @@ async def test_what_may_have_changed_something_is_never_tried_again(
     assert list(bench.effects.values()) == [1]
 
 
+async def test_that_nothing_was_changed_is_said_only_once_nobody_can_begin_any_more(bench: Bench) -> None:
+    async with bench.controller():
+        await bench.submit("refused", [step("only", "refuse")])
+        ended = await bench.until_ended("refused")
+    assert (steps_of(ended)["only"]["reason"], steps_of(ended)["only"]["executed"]) == ("DryRunRefused", "no")
+    [fence] = bench.objects("leases.coordination.k8s.io")
+    assert fence["spec"]["holderIdentity"] == "void"
+
+
 async def test_an_idempotent_action_is_tried_again_whatever_it_had_done(bench: Bench) -> None:
     async with bench.controller():
         await bench.submit("idem", [step("only", "fail-once", type="test/idempotent", retry=QUICK)])
