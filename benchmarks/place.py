@@ -82,10 +82,12 @@ async def place(target: Target, preset: str = "", settings: tuple[str, ...] = ()
                     yield Place(cluster, namespace, witness, process)
                 finally:
                     tasks.stop()
-                    # While the controller is there: it takes its finalizers away.
-                    await _remove_runs(cluster, namespace)
+                    if not target.is_embedded:  # which goes as a whole
+                        # While the controller is there: it takes its finalizers away.
+                        await _remove_runs(cluster, namespace)
         finally:
-            await _remove_namespace(cluster, namespace)
+            if not target.is_embedded:
+                await _remove_namespace(cluster, namespace)
 
 
 @asynccontextmanager
