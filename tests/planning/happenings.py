@@ -27,9 +27,11 @@ from .world import (
     loops_of,
     outcome,
     pending_of,
+    pods_of,
     with_execution,
     with_job,
     without_job,
+    without_pods_of,
 )
 
 Happening = tuple[str, World]
@@ -101,7 +103,7 @@ def _one_pod(world: World, index: int, pod: Pod) -> Iterator[Happening]:
     job = world.jobs.get(pod.job)
     match pod.stage:
         case "waiting":
-            if job is None or not job.is_hopeless:
+            if job is None or job.uid != pod.job_uid or not job.is_hopeless:
                 yield "container starts", _moved(world, index, replace(pod, stage="up"))
         case "up":
             yield from _before_the_fence(world, index, pod)
@@ -151,9 +153,9 @@ def ended(world: World, index: int, how: Outcome) -> World:
     rest = world.pods[:index] + world.pods[index + 1 :]
     after = replace(world, pods=rest)
     job = world.jobs.get(pod.job)
-    if job is None or job.state != "active":
+    if job is None or job.uid != pod.job_uid or job.state != "active":
         return after
-    if any(other.job == pod.job for other in rest):
+    if pods_of(after, pod.job):
         # A twin is still at it; what this one said is read once all have ended, unless the twin says more.
         return with_job(after, pod.job, with_fields(job, outcome=how))
     return with_job(after, pod.job, _finished(world, job, how))
@@ -179,18 +181,17 @@ def _is_fenced(world: World, pod: Pod) -> bool:
 
 def _one_job(world: World, key: str, job: JobFacts) -> Iterator[Happening]:
     deadline = deadline_of_job(world, key)
-    mine = [pod for pod in world.pods if pod.job == key]
-    if any(pod.is_lost for pod in mine):
+    if any(pod.is_lost for pod in pods_of(world, key)):
         return
     if deadline is not None and world.now >= deadline and not job.is_being_deleted:
         yield "deadline", past_deadline(world, key, job)
     if job.is_being_deleted:
-        yield "job goes", without_job(replace(world, pods=tuple(p for p in world.pods if p.job != key)), key)
+        yield "job goes", without_job(without_pods_of(world, key), key)
 
 
 def past_deadline(world: World, key: str, job: JobFacts) -> World:
     """The Job controller ends the pods; with them goes what they could have said."""
-    mine = [pod for pod in world.pods if pod.job == key]
+    mine = pods_of(world, key)
     has_started = None if not mine else any(pod.stage != "waiting" for pod in mine)
     failed = with_fields(
         job,
@@ -201,12 +202,12 @@ def past_deadline(world: World, key: str, job: JobFacts) -> World:
         container_started=has_started,
         waiting=None,
     )
-    return with_job(replace(world, pods=tuple(pod for pod in world.pods if pod.job != key)), key, failed)
+    return with_job(without_pods_of(world, key), key, failed)
 
 
 def orphans_end(world: World) -> Iterator[Happening]:
     for index, pod in enumerate(world.pods):
-        if pod.job not in world.jobs:
+        if pod not in pods_of(world, pod.job):
             yield "orphan ends", replace(world, pods=world.pods[:index] + world.pods[index + 1 :])
 
 
@@ -224,14 +225,10 @@ def misfortunes(world: World) -> Iterator[Happening]:
             yield "node is lost", _moved(poorer, index, replace(pod, is_lost=True))
         # "Even with completions: 1 the same program may sometimes be started twice" (the Job documentation).
         # Without a fence nobody can help that.
-        is_single = pod.job in world.jobs and sum(1 for p in world.pods if p.job == pod.job) == 1
+        is_single = pods_of(world, pod.job) == (pod,)
         if is_single and _is_fenced(world, pod):
-            yield (
-                "twin pod",
-                replace(
-                    poorer, pods=(*world.pods, Pod(pod.execution, pod.attempt, f"{pod.name}-twin{world.budget}"))
-                ),
-            )
+            twin = replace(pod, name=f"{pod.name}-twin{world.budget}", stage="waiting")
+            yield "twin pod", replace(poorer, pods=(*world.pods, twin))
     for uid in world.fences:
         rest = {u: fence for u, fence in world.fences.items() if u != uid}
         yield "fence deleted", replace(poorer, fences=rest)
@@ -242,10 +239,10 @@ def misfortunes(world: World) -> Iterator[Happening]:
 
 
 def _of_a_job(poorer: World, key: str, job: JobFacts) -> Iterator[Happening]:
-    pods = [pod for pod in poorer.pods if pod.job == key]
+    pods = pods_of(poorer, key)
     # In the background: the Job is gone at once, its pods go on for a while.
     yield "job deleted", without_job(poorer, key)
-    killed = tuple(pod for pod in poorer.pods if pod.job != key)
+    killed = without_pods_of(poorer, key).pods
     if pods:
         yield "job and pods deleted", without_job(replace(poorer, pods=killed), key)
     if job.state != "active":

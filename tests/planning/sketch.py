@@ -22,7 +22,7 @@ from kubernaut.planning.turns import (
     WriteWorkflowStatus,
 )
 
-from .world import WORKFLOW, Pending, World, job_key
+from .world import WORKFLOW, Pending, Pod, World, job_key
 
 LONG_AGO = -3600.0
 _encode = msgspec.msgpack.Encoder().encode
@@ -35,7 +35,7 @@ def key_of(world: World) -> bytes:
             [_execution(world, name, e) for name, e in sorted(world.executions.items())],
             [(uid, f.uid, f.resource_version) for uid, f in sorted(world.fences.items())],
             [_job(world, key, job) for key, job in sorted(world.jobs.items())],
-            sorted((p.execution, p.attempt, p.name, p.stage, p.is_lost) for p in world.pods),
+            sorted((p.execution, p.attempt, p.name, _is_orphan(world, p), p.stage, p.is_lost) for p in world.pods),
             world.workspace,
             sorted(world.effects),
             sorted((_pending(world, p) for p in world.pending), key=str),
@@ -129,6 +129,11 @@ def _is_recorded(world: World, key: str) -> bool:
     return execution is not None and any(
         a.number == int(number) and a.completed_at is not None for a in execution.status.attempts
     )
+
+
+def _is_orphan(world: World, pod: Pod) -> bool:
+    job = world.jobs.get(pod.job)
+    return job is None or job.uid != pod.job_uid
 
 
 def _pending(world: World, pending: Pending) -> Any:

@@ -33,6 +33,7 @@ from .world import (
     pending_of,
     with_job,
     without_job,
+    without_pods_of,
 )
 
 Fate = Literal[
@@ -119,8 +120,7 @@ def _cluster(story: Story) -> bool:
     for key, job in world.jobs.items():
         deadline = deadline_of_job(world, key)
         if job.is_being_deleted:
-            killed = tuple(pod for pod in world.pods if pod.job != key)
-            story.world = without_job(replace(world, pods=killed), key)
+            story.world = without_job(without_pods_of(world, key), key)
             return True
         if deadline is not None and world.now >= deadline:
             story.world = past_deadline(world, key, job)

@@ -66,13 +66,15 @@ class Pod(msgspec.Struct, frozen=True):
 
     execution: str
     attempt: int
-    name: str = "pod"
+    job_uid: str
+    name: str
     stage: Stage = "waiting"
     is_lost: bool = False
     """Its node does not answer: it may go on, and nobody hears of it."""
 
     @property
     def job(self) -> str:
+        """The key of the Job that made it; there may be another by now under the same name."""
         return job_key(self.execution, self.attempt)
 
 
@@ -110,6 +112,17 @@ class World(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
+
+
+def pods_of(world: World, key: str) -> tuple[Pod, ...]:
+    """The pods of the Job that now has this name: not those that another left behind."""
+    job = world.jobs.get(key)
+    return tuple(pod for pod in world.pods if job is not None and pod.job_uid == job.uid)
+
+
+def without_pods_of(world: World, key: str) -> World:
+    gone = pods_of(world, key)
+    return replace(world, pods=tuple(pod for pod in world.pods if pod not in gone))
 
 
 def job_key(execution_uid: str, attempt: int) -> str:
@@ -183,7 +196,7 @@ def _execution_facts(world: World, execution: ActionExecution) -> ExecutionFacts
 
 def _job_facts(world: World, key: str) -> JobFacts:
     job = world.jobs[key]
-    stages = [pod.stage for pod in world.pods if pod.job == key]
+    stages = [pod.stage for pod in pods_of(world, key)]
     if job.state in ("succeeded", "failed") or not stages:
         return job
     return with_fields(job, container_started=any(stage != "waiting" for stage in stages))
@@ -412,8 +425,12 @@ def _with_new_job(world: World, uid: str, attempt: int, suspended: bool) -> Worl
         created_at=world.now,
         started_at=None if suspended else world.now,
     )
-    pods = world.pods if suspended else (*world.pods, Pod(uid, attempt, f"pod-{world.births}"))
+    pods = world.pods if suspended else (*world.pods, _pod_of(job, uid, attempt))
     return replace(with_job(world, key, job), pods=pods, births=world.births + 1)
+
+
+def _pod_of(job: JobFacts, uid: str, attempt: int) -> Pod:
+    return Pod(uid, attempt, job.uid, job.uid.replace("job", "pod"))
 
 
 def _released(world: World, uid: str, attempt: int) -> World:
@@ -422,7 +439,7 @@ def _released(world: World, uid: str, attempt: int) -> World:
     if job is None or job.state != "suspended" or job.is_being_deleted:
         return world
     started = with_job(world, key, with_fields(job, state="active", started_at=world.now))
-    return replace(started, pods=(*world.pods, Pod(uid, attempt, f"pod-{world.births}")))
+    return replace(started, pods=(*world.pods, _pod_of(job, uid, attempt)))
 
 
 def _swapped(
