@@ -124,8 +124,8 @@ def _long(*values: object) -> Any:
     ("story", "moment", "absence"),
     [
         ("single", "before", 0.0),
-        ("single", "after", 0.0),
-        ("single", "before", AWAY),
+        _long("single", "after", 0.0),
+        _long("single", "before", AWAY),
         ("single", "after", AWAY),
         ("fork", "after", 0.0),
         _long("fork", "before", 0.0),
