@@ -1,6 +1,6 @@
 """Telling one story to its end: pods do what a script says, the controller may die at any one write."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
 from datetime import timedelta
@@ -63,14 +63,19 @@ class Story:
     attempted: int = 0
 
 
-def tell(workflow: WorkflowExecution, script: Script | None = None, crash: Crash | None = None) -> Story:
-    """The whole story, until nothing happens any more."""
+def tell(
+    workflow: WorkflowExecution,
+    script: Script | None = None,
+    crash: Crash | None = None,
+    until: Callable[[World], object] = is_settled,
+) -> Story:
+    """The story until its end, or until something holds and nothing else is due."""
     story = Story(World(now=START, workflow=workflow), script or {}, crash)
     for _ in range(600):
         if _controllers(story) or _cluster(story):
             continue
         moved = next(iter(time_passes(story.world)), None)
-        if moved is None or is_settled(story.world):
+        if moved is None or until(story.world):
             return story
         story.world = moved[1]
     raise AssertionError("the story does not end")
