@@ -42,9 +42,7 @@ def workflows(draw: st.DrawFn) -> WorkflowExecution:
 
 @st.composite
 def steps(draw: st.DrawFn, name: str, earlier: list[str], *, is_last: bool = False) -> Step:
-    some: st.SearchStrategy[list[str]] = st.just([])
-    if earlier:
-        some = st.lists(st.sampled_from(earlier), max_size=3, unique=True)
+    some = st.lists(st.sampled_from(earlier or ["none"]), max_size=3 if earlier else 0, unique=True)
     when = draw(st.sampled_from(CONDITIONS)) if earlier and draw(st.booleans()) else None
     return step(
         name,

@@ -30,6 +30,7 @@ from kubernaut.planning.turns import (
     DeleteJob,
     ExpireJob,
     RemoveFinalizer,
+    StartJob,
     StopExecution,
     VoidFence,
     WriteActionStatus,
@@ -38,7 +39,18 @@ from kubernaut.planning.turns import (
 
 from .makers import START, at, lone_action, request, retry, step, workflow
 from .stories import tell
-from .world import World, action_facts, decided, running_steps, spec_hash, with_execution, workflow_facts
+from .world import (
+    World,
+    action_facts,
+    carry_out_next,
+    decided,
+    look,
+    pending_of,
+    running_steps,
+    spec_hash,
+    with_execution,
+    workflow_facts,
+)
 
 P, W = StepPhase, WorkflowPhase
 
@@ -398,6 +410,23 @@ def test_an_order_to_stop_names_the_very_object_it_is_meant_for() -> None:
     (execution,) = world.executions.values()
     assert isinstance(stop, StopExecution)
     assert (stop.execution_uid, stop.stop.reason) == (execution.metadata.uid, "Cancelled")
+
+
+@pytest.mark.parametrize("action", ["test/plain", "test/unfenced"])
+def test_an_action_whose_job_is_refused_for_its_whole_timeout_is_given_up_untouched(action: str) -> None:
+    world = with_execution(World(now=START), lone_action(action=action))
+    for _ in range(40):
+        while decided(world, "alone").changes and world.executions["alone"].status.completed_at is None:
+            world = look(world, "alone")
+            while (pending := pending_of(world, "alone")) is not None:
+                is_job = isinstance(pending.changes[0], StartJob)
+                world = carry_out_next(world, "alone", refused=is_job)
+            if is_job:
+                break
+        world = replace(world, now=world.now + timedelta(seconds=10))
+    status = world.executions["alone"].status
+    assert (status.phase, status.executed, status.reason) == (ActionPhase.TIMED_OUT, "no", "QuotaExceeded")
+    assert "exceeded quota" in status.message
 
 
 # --- waits -------------------------------------------------------------------------------------------------------

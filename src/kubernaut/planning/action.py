@@ -214,7 +214,11 @@ def _unfenced_without_job(facts: ActionFacts, number: int) -> ActionTurn:
         return _finish(facts, number, _unknown("JobLost", "The action was started and its Job is gone."))
     if stop is not None:
         return _finish(facts, number, _End(_phase_of_stop(facts), "no", stop.reason, stop.message))
-    return Turn((*_note_cause(facts, facts.trouble), StartJob(number, suspended=True)))
+    deadline = _refusal_deadline(facts)
+    if deadline is not None and facts.now >= deadline:
+        # A Job that was made though the answer said no is suspended still: the end of the action ends it too.
+        return _finish(facts, number, _withdrawn(facts))
+    return Turn((*_note_cause(facts, facts.trouble), StartJob(number, suspended=True)), look_again_at=deadline)
 
 
 def _with_running_job(facts: ActionFacts, number: int, job: JobFacts) -> ActionTurn:
