@@ -43,7 +43,8 @@ def workflows(draw: st.DrawFn) -> WorkflowExecution:
 @st.composite
 def steps(draw: st.DrawFn, name: str, earlier: list[str], *, is_last: bool = False) -> Step:
     some = st.lists(st.sampled_from(earlier or ["none"]), max_size=3 if earlier else 0, unique=True)
-    when = draw(st.sampled_from(CONDITIONS)) if earlier and draw(st.booleans()) else None
+    has_condition = draw(st.booleans())
+    when = draw(st.sampled_from(CONDITIONS)) if earlier and has_condition else None
     return step(
         name,
         after=() if is_last else tuple(draw(some)),
