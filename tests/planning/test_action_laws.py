@@ -65,7 +65,6 @@ LARGE = (
     Setting(budget=2),
     Setting(limit=1, budget=1, owned=True),
     Setting(budget=2, owned=True),
-    Setting(limit=1, budget=2),
     Setting("test/idempotent", limit=1, budget=1),
     Setting("test/unfenced", budget=2, owned=True),
 )
