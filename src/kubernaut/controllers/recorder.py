@@ -1,6 +1,7 @@
 """Kubernetes Events and metrics about what the loops did. Best effort: never fails or delays a turn.
 
 Events are named by object and content, so that a restarted controller does not tell the same twice.
+They go out at a modest rate, warnings first: under load they would cost the API server as much as the work.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from kubernaut.api.action import ActionExecution, ActionStatus
 from kubernaut.api.meta import ObjectMeta
 from kubernaut.api.workflow import WorkflowExecution, WorkflowStatus
 from kubernaut.cluster import AlreadyExists, Cluster, ClusterError, Json, kinds
-from kubernaut.concurrency import Clock, KeyedQueue
+from kubernaut.concurrency import Clock, KeyedQueue, Limiter
 from kubernaut.planning.events import Note, action_notes, workflow_notes
 from kubernaut.planning.phases import ACTION_TERMINAL, STEP_ENDED, WORKFLOW_TERMINAL
 from kubernaut.telemetry import get_log, redact_text
@@ -23,6 +24,9 @@ log = get_log(__name__)
 
 COMPONENT = "kubernaut-controller"
 _BACKLOG = 1000
+"""Of each type. Under a load that lasts, the oldest are given up."""
+_PER_SECOND, _BURST = 20.0, 100
+"""Events; a kubelet holds itself to 50 and 100."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,9 @@ class Recorder:
         self._cluster = cluster
         self._clock = clock
         self._metrics = metrics
-        self._backlog: deque[Json] = deque(maxlen=_BACKLOG)
+        self._warnings: deque[Json] = deque(maxlen=_BACKLOG)
+        self._others: deque[Json] = deque(maxlen=_BACKLOG)
+        self._limiter = Limiter(_PER_SECOND, _BURST, clock)
         self._wake: KeyedQueue[str] = KeyedQueue(clock=clock)
 
     def workflow_moved(self, workflow: WorkflowExecution, after: WorkflowStatus) -> None:
@@ -104,21 +110,30 @@ class Recorder:
         """Writes Events until it is cancelled."""
         while True:
             async with self._wake.turn():
-                await self.flush()
+                while self._warnings or self._others:
+                    await self._limiter.take()
+                    await self._write_one()
 
     async def flush(self) -> None:
-        """Writes everything that is waiting."""
-        while self._backlog:
-            event = self._backlog.popleft()
-            try:
-                await self._cluster.create(kinds.EVENTS, event, event["metadata"]["namespace"])
-            except AlreadyExists:
-                continue
-            except ClusterError as error:
-                log.info("event was not written", reason=event["reason"], error=str(error))
+        """Writes everything that is waiting, at once."""
+        while self._warnings or self._others:
+            await self._write_one()
+
+    async def _write_one(self) -> None:
+        waiting = self._warnings or self._others
+        if not waiting:
+            return  # `flush` was faster
+        event = waiting.popleft()
+        try:
+            await self._cluster.create(kinds.EVENTS, event, event["metadata"]["namespace"])
+        except AlreadyExists:
+            pass
+        except ClusterError as error:
+            log.info("event was not written", reason=event["reason"], error=str(error))
 
     def _enqueue(self, subject: _Subject, note: Note) -> None:
-        self._backlog.append(self._event(subject, note))
+        waiting = self._warnings if note.type == "Warning" else self._others
+        waiting.append(self._event(subject, note))
         self._wake.add("")
 
     def _event(self, subject: _Subject, note: Note) -> Json:
