@@ -123,3 +123,11 @@ async def test_applying_again_changes_nothing_and_a_dry_run_neither(shell: Shell
     assert (first.code, second.code) == (Exit.SUCCEEDED, Exit.SUCCEEDED), first.err + second.err
     assert "actiondefinition/kubernetes.scale-deployment configured" in first.out
     assert [text for text in second.out.splitlines() if "as they should be" not in text] == []
+
+
+async def test_an_embedded_cluster_keeps_the_catalogue_that_its_node_can_run(shell: Shell, tmp_path: Path) -> None:
+    said = await shell("install", "--apply", "--images", str(tmp_path / "none"))
+    assert said.code == Exit.FAILED
+    assert "kubernaut dev" in said.err
+    assert "mend:" in said.err
+    assert not (tmp_path / "none").exists(), "images were built for nothing"

@@ -63,9 +63,12 @@ def command(
     terminal = current_terminal()
     if dry_run and not do_apply:
         raise CommandFailed("--dry-run belongs to --apply", code=Exit.USAGE)
+    where = Where(kubeconfig, context)
+    if do_apply and registry is None:
+        speak(_refuse_an_embedded_cluster(terminal, where))
     manifests = installation(_images(terminal, layout, registry), targets, with_controller=not no_controller)
     if do_apply:
-        speak(_apply(terminal, Where(kubeconfig, context), manifests, dry_run))
+        speak(_apply(terminal, where, manifests, dry_run))
     else:
         _print(terminal, manifests)
 
@@ -93,6 +96,19 @@ def _print(terminal: Terminal, manifests: list[Json]) -> None:
 
     text = yaml.dump_all(manifests, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=110)
     terminal.say(text.rstrip())
+
+
+async def _refuse_an_embedded_cluster(terminal: Terminal, where: Where) -> None:
+    """Its node runs the images that `dev up` gave it; a catalogue of others would break every action."""
+    from kubernaut.cli.session import connected
+
+    async with connected(where, terminal, user="kubernaut-install") as cluster:
+        version = str((await cluster.version()).get("gitVersion", ""))
+    if version.endswith("+devcluster"):
+        raise CommandFailed(
+            "this is a cluster of `kubernaut dev`, which has installed everything already",
+            mend="Just use it. For a catalogue of images in a registry name that with --registry.",
+        )
 
 
 async def _apply(terminal: Terminal, where: Where, manifests: list[Json], dry_run: bool) -> None:
