@@ -14,7 +14,7 @@ from kubernaut.devcluster.node import LogQuery
 from kubernaut.devcluster.node.bubblewrap import Bubblewrap
 from kubernaut.devcluster.node.plain import Plain
 from kubernaut.devcluster.node.runtime import Runtime
-from kubernaut.devcluster.resources import CONFIG_MAPS, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS
+from kubernaut.devcluster.resources import CONFIG_MAPS, JOBS, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS
 from kubernaut.oci import ImageLayout, LayerFile
 from peers import peer
 
@@ -464,3 +464,52 @@ async def test_what_runs_dies_with_a_cluster_that_is_killed(world: World, tmp_pa
     cluster.kill()
     await cluster.wait()
     await world.until_true(lambda: not _processes_of(folder))
+
+
+LIMITED = {"resources": {"limits": {"memory": "64Mi"}}}
+
+
+async def test_a_container_over_its_memory_limit_is_killed_and_says_so(world: World, tmp_path: Path) -> None:
+    image = script(world, tmp_path, "print('eating', flush=True); eaten = bytearray(10**9); print('full')")
+    pod = await run(world, "glutton", image, container=LIMITED)
+    assert (ended(pod)["exitCode"], ended(pod)["reason"]) == (137, "OOMKilled")
+    assert pod["status"]["phase"] == "Failed"
+    assert ended(pod)["startedAt"] <= ended(pod)["finishedAt"]
+    said = await world.log("glutton")
+    assert "eating" in said
+    assert "full" not in said
+
+
+async def test_memory_is_that_of_all_processes_of_a_container(world: World, tmp_path: Path) -> None:
+    text = (
+        "import os, sys\n"
+        "if not os.fork():\n"
+        "    os.setsid()\n"
+        "    eaten = b'x' * 10**8\n"
+        "    sys.stdin.read() or os.read(os.pipe()[0], 1)\n"
+        "os.wait()\n"
+    )
+    pod = await run(world, "family", script(world, tmp_path, text), container=LIMITED)
+    assert (ended(pod)["exitCode"], ended(pod)["reason"]) == (137, "OOMKilled")
+
+
+async def test_what_processes_share_counts_once(world: World, tmp_path: Path) -> None:
+    text = (
+        "import os, time\n"
+        "shared = b'x' * (30 * 2**20)\n"
+        "children = [os.fork() for _ in range(2)]\n"
+        "time.sleep(0.3)\n"
+    )
+    pod = await run(world, "twins", script(world, tmp_path, text), container=LIMITED)
+    assert ended(pod)["reason"] == "Completed"
+
+
+async def test_a_job_counts_a_container_that_ran_out_of_memory(world: World, tmp_path: Path) -> None:
+    image = script(world, tmp_path, "eaten = bytearray(10**9)")
+    rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [137]}}
+    world.create_job(
+        "run", image, container=LIMITED, podFailurePolicy={"rules": [rule]}, podReplacementPolicy="Failed"
+    )
+    job = await world.until(JOBS, "run", lambda job: job["status"].get("failed"))
+    assert (job["status"]["failed"], job["status"].get("ready")) == (1, 0)
+    assert "failed with exit code 137" in job["status"]["conditions"][-1]["message"]

@@ -1,8 +1,6 @@
 """Containers in bubblewrap: own root, own processes, the host's network, no privileges.
 
-The host's network is shared because the API server listens on loopback alone. Memory limits are not
-enforced: RLIMIT_AS counts address space, of which Python and Go reserve far more than they use; they
-come with control groups in a later version.
+The host's network is shared because the API server listens on loopback alone.
 """
 
 import asyncio
@@ -95,7 +93,7 @@ class Bubblewrap:
             *_file_system(spec, root),
             *("--chdir", spec.working_dir, "--", *argv),
         ]
-        return await start_process(command, own, log, info=True)
+        return await start_process(command, own, log, info=True, memory_limit=spec.memory_limit)
 
 
 def _isolation(hostname: str, user: tuple[int, int]) -> list[str]:

@@ -26,6 +26,7 @@ from kubernaut.devcluster.node.runtime import ContainerSpec, Running, Runtime, S
 from kubernaut.devcluster.node.simulated import cannot_be_pulled, is_never_ready
 from kubernaut.devcluster.node.users import user_of
 from kubernaut.devcluster.objects import Object
+from kubernaut.devcluster.quantities import parse_quantity
 from kubernaut.devcluster.workloads.reading import items, part
 from kubernaut.oci.errors import ReferenceInvalid
 from kubernaut.oci.media import RunConfig
@@ -196,6 +197,7 @@ class ContainerLife:
             user=user_of(pod, container, image),
             read_only_root=bool(part(container, "securityContext").get("readOnlyRootFilesystem")),
             hostname=str(pod["metadata"]["name"])[:63],
+            memory_limit=_memory_limit(container),
         )
 
     # -- from start to end -------------------------------------------------------------------------
@@ -208,7 +210,7 @@ class ContainerLife:
         self.view = replace(self.view, container_id=self._host.new_container_id(prepared.runtime))
         started_at = self._host.clock.now()
         try:
-            self._running = await prepared.runtime.start(spec, log)
+            self._running = running = await prepared.runtime.start(spec, log)
         except StartRefused as error:
             log.close()
             self._tell("Warning", "Failed", f"Error: failed to create containerd task: {error}")
@@ -217,14 +219,14 @@ class ContainerLife:
         self._tell("Normal", "Started", f"Started container {self.view.name}")
         self._become(Started(started_at, ready=not is_never_ready(self._scope.pod)))
         try:
-            code = await self._running.wait()
+            code = await running.wait()
         finally:
             self._running = None
             log.close()
         if _has_own_root(spec):
             await asyncio.to_thread(shutil.rmtree, spec.folder / "root", ignore_errors=True)
         message = _termination_message(self._container, spec, log, code)
-        reason = "Completed" if code == 0 else "Error"
+        reason = "OOMKilled" if running.out_of_memory else "Completed" if code == 0 else "Error"
         return Ended(code, reason, started_at, self._host.clock.now(), message)
 
     def _restarts_after(self, code: int) -> bool:
@@ -280,6 +282,11 @@ def _command(container: Object, config: RunConfig, environment: Mapping[str, str
     if not command and not args:
         rest = list(config.cmd or ())
     return (*entry, *rest)
+
+
+def _memory_limit(container: Object) -> int | None:
+    limit = part(container, "resources", "limits").get("memory")
+    return None if limit is None else int(parse_quantity(limit)) or None
 
 
 def _has_own_root(spec: ContainerSpec) -> bool:

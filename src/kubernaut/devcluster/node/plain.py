@@ -55,6 +55,7 @@ class Plain:
             _environment(spec, environment, places),
             log,
             working_dir=places.folder(spec.working_dir),
+            memory_limit=spec.memory_limit,
         )
 
 

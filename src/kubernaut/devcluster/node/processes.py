@@ -10,7 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kubernaut.concurrency import SystemClock
 from kubernaut.devcluster.node.logs import ContainerLog
+from kubernaut.devcluster.node.memory import outgrown, tree_of
 from kubernaut.devcluster.node.runtime import StartRefused
 
 _CHUNK = 2**16
@@ -26,10 +28,18 @@ _DIE_WITH_PARENT = (
 class RunningProcess:
     """One process group, and the pid inside it that signals are meant for."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: ContainerLog, info: int | None) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        log: ContainerLog,
+        info: int | None,
+        memory_limit: int | None,
+    ) -> None:
+        self.out_of_memory = False
         self._process = process
         self._log = log
         self._info = info
+        self._memory_limit = memory_limit
         self._target: int | None = None
         self._ended = False
 
@@ -39,7 +49,7 @@ class RunningProcess:
         try:
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(_copy(stdout, self._log))
-                code = await self._process.wait()
+                code = await self._wait_within_memory(group)
                 self._ended = True
                 kill_group(self._process)
                 await asyncio.wait((reading,), timeout=_LAST_WORDS)
@@ -52,6 +62,24 @@ class RunningProcess:
             # Also when cancelled: an unreaped child would outlive the event loop.
             await self._process.wait()
         return 128 - code if code < 0 else code
+
+    async def _wait_within_memory(self, group: asyncio.TaskGroup) -> int:
+        if self._memory_limit is None:
+            return await self._process.wait()
+        watching = group.create_task(self._watch_memory(self._memory_limit))
+        try:
+            return await self._process.wait()
+        finally:
+            watching.cancel()
+
+    async def _watch_memory(self, limit: int) -> None:
+        # Processes live in real time, whatever the cluster's clock says.
+        await outgrown(self._process.pid, limit, SystemClock())
+        self.out_of_memory = True
+        # As a control group does it: all of them, also those that left the process group.
+        for pid in tree_of(self._process.pid):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def signal(self, number: int) -> None:
         if self._ended:
@@ -128,6 +156,7 @@ async def start_process(
     *,
     working_dir: Path | None = None,
     info: bool = False,
+    memory_limit: int | None = None,
 ) -> RunningProcess:
     """Start it; with `info` argv's `{info}` becomes a descriptor to which a sandbox tells its child.
 
@@ -151,7 +180,7 @@ async def start_process(
             os.close(writer)
     if reader is not None:
         os.set_blocking(reader, False)
-    return RunningProcess(process, log, reader)
+    return RunningProcess(process, log, reader, memory_limit)
 
 
 def dying_with_parent(argv: Sequence[str]) -> list[str]:

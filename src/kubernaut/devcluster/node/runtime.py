@@ -38,10 +38,17 @@ class ContainerSpec:
     user: tuple[int, int] = (0, 0)
     read_only_root: bool = False
     hostname: str = ""
+    memory_limit: int | None = None
+    """Bytes; only real processes have memory to limit."""
 
 
 class Running(Protocol):
     """One container under way."""
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether it was killed because it outgrew its memory limit."""
+        ...
 
     async def wait(self) -> int:
         """Its exit code; 128 + signal when it was killed. The log is complete by then."""

@@ -86,6 +86,8 @@ class Scripted:
 class RunningScript:
     """A script under way, in the task that waits for it."""
 
+    out_of_memory = False
+
     def __init__(self, script: Script, start: ScriptStart, termination_file: Path, log: ContainerLog) -> None:
         self._script = script
         self._start = start

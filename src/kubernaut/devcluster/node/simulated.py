@@ -55,6 +55,8 @@ class Simulated:
 class RunningSimulation:
     """Runs until a signal comes, or not at all when it is to end with a code."""
 
+    out_of_memory = False
+
     def __init__(self, code: int | None, log: ContainerLog) -> None:
         self._ended = asyncio.Event()
         self._code = code
