@@ -11,7 +11,7 @@ from kubernaut.admission.alone import check_action
 from kubernaut.admission.catalogue import check_contract, check_definition
 from kubernaut.admission.check import check
 from kubernaut.admission.door import Door
-from kubernaut.admission.pins import pinned_actions, spec_hash
+from kubernaut.admission.pins import images_to_read, pinned_actions, spec_hash
 from kubernaut.admission.structure import Document, faults_of_structure, read_document
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "check_contract",
     "check_definition",
     "faults_of_structure",
+    "images_to_read",
     "pinned_actions",
     "read_document",
     "spec_hash",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from kubernaut.api.contract import ActionContract
 from kubernaut.api.definition import ActionDefinition
+from kubernaut.api.faults import Fault
 from kubernaut.api.workflow import WorkflowExecution
 
 
@@ -20,6 +21,10 @@ class Door:
     """By action type."""
     contracts: Mapping[str, ActionContract] = field(default_factory=dict[str, ActionContract])
     """By image, for images other than the catalogue's that may run."""
+    unreadable: Mapping[str, Fault] = field(default_factory=dict[str, Fault])
+    """By image, why its contract cannot be had; the path is the judge's to fill in."""
+    awaited: frozenset[str] = frozenset()
+    """Images whose contracts are being read: nothing is said about them yet."""
     engines: frozenset[str] = frozenset({"job"})
     earlier: WorkflowExecution | None = None
     """What `spec.retryOf` names, if it exists."""

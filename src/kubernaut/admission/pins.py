@@ -1,6 +1,7 @@
 """What a run is bound to: the catalogue entries that it was judged by, and the hash of what was asked."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -8,7 +9,12 @@ from msgspec.structs import replace
 
 from kubernaut.admission.door import Door
 from kubernaut.api.contract import ContractSpec
+from kubernaut.api.definition import ActionDefinition
 from kubernaut.api.workflow import PinnedAction, Step, WorkflowExecution, pin_key
+
+IMAGE = re.compile(r"[^@\s]+@sha256:[a-f0-9]{64}")
+DEFAULT_ACCOUNT = "default"
+"""The account of an action that the catalogue does not have: Kubernetes' own, which may do nothing."""
 
 _CANONICAL = msgspec.json.Encoder(order="sorted")
 
@@ -29,25 +35,41 @@ def pinned_actions(workflow: WorkflowExecution, door: Door) -> Mapping[str, Pinn
 
 
 def pinned_action(step: Step, door: Door) -> PinnedAction | None:
-    """The action that a step would run, or None where the catalogue has no such type or the image is unknown."""
+    """The action that a step would run, or None where neither the catalogue nor an image says what it is."""
     definition = door.catalogue.get(step.action_type)
-    if definition is None:
-        return None
-    image = step.image or definition.spec.image
-    # Without a cluster nobody knows which image its catalogue names: the type's contract is the best guess.
-    if image == definition.spec.image or (door.is_offline and image not in door.contracts):
-        contract = definition.spec.contract
-    elif image in door.contracts:
-        contract = door.contracts[image].spec
-    else:
+    image = step.image or (definition.spec.image if definition else "")
+    contract = _contract_of(image, definition, door)
+    if contract is None:
         return None
     return PinnedAction(
         key=pin_key(step),
         action_type=step.action_type,
         image=image,
-        service_account_name=definition.spec.service_account_name,
+        service_account_name=definition.spec.service_account_name if definition else DEFAULT_ACCOUNT,
         contract=without_descriptions(contract),
     )
+
+
+def images_to_read(workflow: WorkflowExecution, catalogue: Mapping[str, ActionDefinition]) -> tuple[str, ...]:
+    """The images whose contracts a judgement needs besides those of the catalogue, each once, in order."""
+    spec = workflow.spec
+    found: dict[str, None] = {}
+    for step in (*spec.steps, *spec.finally_):
+        definition = catalogue.get(step.action_type)
+        is_catalogued = definition is not None and step.image == definition.spec.image
+        if step.image and not is_catalogued and IMAGE.fullmatch(step.image):
+            found[step.image] = None
+    return tuple(found)
+
+
+def _contract_of(image: str, definition: ActionDefinition | None, door: Door) -> ContractSpec | None:
+    known = door.contracts.get(image)
+    if definition is not None:
+        # Without a cluster nobody knows which image its catalogue names: the type's contract is the best guess.
+        is_guess = door.is_offline and known is None and image not in door.unreadable
+        if image == definition.spec.image or is_guess:
+            return definition.spec.contract
+    return known.spec if known is not None else None
 
 
 def without_descriptions(contract: ContractSpec) -> ContractSpec:

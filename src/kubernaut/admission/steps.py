@@ -3,7 +3,10 @@
 import re
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from kubernaut.admission.catalogue import check_contract, is_account_name
+from kubernaut.admission.pins import DEFAULT_ACCOUNT, IMAGE
 from kubernaut.admission.survey import Placed, Survey
 from kubernaut.admission.times import seconds_of
 from kubernaut.admission.words import MEND_DIGEST, NO_DIGEST
@@ -13,7 +16,6 @@ from kubernaut.api.workflow import Retry, Step
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TYPE = re.compile(r"[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9_-]*")
-_IMAGE = re.compile(r"[^@\s]+@sha256:[a-f0-9]{64}")
 
 
 def name_faults(survey: Survey) -> Iterator[Fault]:
@@ -31,23 +33,33 @@ def action_faults(survey: Survey) -> Iterator[Fault]:
     """Unknown action types, images that may not run, accounts that a step may not choose."""
     for placed in survey.placed:
         step, path = placed.step, placed.path
-        if step.image is not None and not _IMAGE.fullmatch(step.image):
+        if step.image is not None and not IMAGE.fullmatch(step.image):
             yield Fault(f"{path}.image", NO_DIGEST, MEND_DIGEST)
         definition = survey.door.catalogue.get(step.action_type)
-        if definition is None:
+        if definition is None and (step.image is None or not _TYPE.fullmatch(step.action_type)):
             yield _unknown_type(survey, placed)
             continue
-        if survey.action_of(step) is None:
-            yield Fault(
-                f"{path}.image",
-                "is not the catalogue's, and its contract is not known",
-                f"Leave it out to run {definition.spec.image}.",
-            )
-        elif step.image in survey.door.contracts and step.image != definition.spec.image:
-            yield from _foreign_contract(survey, placed)
-        yield from _account_faults(step, path, definition)
+        yield from _image_faults(survey, placed, definition)
+        yield from _account_faults(survey, step, path, definition)
         if step.cluster:
             yield Fault(f"{path}.cluster", "is reserved for runs in several clusters", "Leave it out.")
+
+
+def _image_faults(survey: Survey, placed: Placed, definition: ActionDefinition | None) -> Iterator[Fault]:
+    """What is wrong with an image of the step's own: unreadable, of no known contract, of another action."""
+    step, door, here = placed.step, survey.door, f"{placed.path}.image"
+    image = step.image
+    if image is None or not IMAGE.fullmatch(image) or (definition and image == definition.spec.image):
+        return
+    if image in door.contracts:
+        name = door.contracts[image].metadata.name
+        if name not in (step.action_type, step.action_type.rpartition("/")[2]):
+            yield Fault(here, f"the image's contract is that of {name}, not of {step.action_type}")
+    elif image in door.unreadable:
+        yield replace(door.unreadable[image], path=here)
+    elif image not in door.awaited and not door.is_offline:
+        mend = f"Leave it out to run {definition.spec.image}." if definition else ""
+        yield Fault(here, "is not the catalogue's, and its contract is not known", mend)
 
 
 def contract_faults(survey: Survey) -> Iterator[Fault]:
@@ -61,6 +73,10 @@ def contract_faults(survey: Survey) -> Iterator[Fault]:
         broken = check_contract(known.action.contract, "contract")
         if broken:
             first = f"{broken[0].path} {broken[0].message}"
+            if placed.step.image in survey.door.contracts:
+                mend = "Whoever makes the image has to mend it."
+                yield Fault(f"{placed.path}.image", f"the image's contract is broken: {first}", mend)
+                continue
             mend = "Whoever keeps the catalogue has to mend it."
             yield Fault(f"{placed.path}.actionType", f"the catalogue's entry is broken: {first}", mend)
 
@@ -112,19 +128,21 @@ def _unknown_type(survey: Survey, placed: Placed) -> Fault:
     return Fault(path, f"the catalogue has no action {asked}", hint + nearest.listed())
 
 
-def _foreign_contract(survey: Survey, placed: Placed) -> Iterator[Fault]:
-    step = placed.step
-    name = survey.door.contracts[step.image or ""].metadata.name
-    if name not in (step.action_type, step.action_type.rpartition("/")[2]):
-        yield Fault(f"{placed.path}.image", f"the image's contract is that of {name}, not of {step.action_type}")
-
-
-def _account_faults(step: Step, path: str, definition: ActionDefinition) -> Iterator[Fault]:
-    asked, registered = step.service_account_name, definition.spec.service_account_name
-    here = f"{path}.serviceAccountName"
+def _account_faults(survey: Survey, step: Step, path: str, definition: ActionDefinition | None) -> Iterator[Fault]:
+    asked, here = step.service_account_name, f"{path}.serviceAccountName"
+    registered = definition.spec.service_account_name if definition else DEFAULT_ACCOUNT
     if asked in ("", registered):
         return
-    if not definition.spec.allow_other_service_accounts:
+    if definition is None:
+        # An account of the catalogue's brings permissions that were given to another image.
+        owners = [
+            d.spec.action_type for d in survey.door.catalogue.values() if d.spec.service_account_name == asked
+        ]
+        if owners:
+            yield Fault(here, f"{asked} is the account of {owners[0]}", "Make an account for this action.")
+            return
+    elif not definition.spec.allow_other_service_accounts:
         yield Fault(here, f"{step.action_type} runs as {registered}, and as nobody else", "Leave it out.")
-    elif not is_account_name(asked):
+        return
+    if not is_account_name(asked):
         yield Fault(here, "is no name of a ServiceAccount")

@@ -21,6 +21,7 @@ from kubernaut.oci.credentials import Anonymous, Credential, Credentials, Docker
 from kubernaut.oci.errors import (
     ContentInvalid,
     ContractMissing,
+    ContractTooNew,
     ImageError,
     NotInRegistry,
     ReferenceInvalid,
@@ -46,6 +47,7 @@ __all__ = [
     "Anonymous",
     "ContentInvalid",
     "ContractMissing",
+    "ContractTooNew",
     "Credential",
     "Credentials",
     "Descriptor",

@@ -17,6 +17,10 @@ class ContractMissing(ImageError):
     """The image carries no action contract where one is looked for."""
 
 
+class ContractTooNew(ImageError):
+    """The image's contract is written in a version of the format that this program does not know."""
+
+
 class RegistryError(ImageError):
     """The registry did not do what was asked."""
 

@@ -115,12 +115,14 @@ def describe(content: bytes, media_type: str) -> Descriptor:
     return Descriptor(media_type=media_type, digest=sha256(content), size=len(content))
 
 
-def from_json(content: bytes, as_type: type[_T], what: str) -> _T:
+def from_json(content: bytes | str, as_type: type[_T], what: str) -> _T:
     """Decode, or raise ContentInvalid naming `what` was expected."""
     try:
         return msgspec.json.decode(content, type=as_type)
     except msgspec.DecodeError as error:
         raise ContentInvalid(f"not {what}: {error}") from error
+    except RecursionError:
+        raise ContentInvalid(f"not {what}: nested too deeply") from None
 
 
 def check_digest(content: bytes, digest: str) -> None:

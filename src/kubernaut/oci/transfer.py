@@ -2,15 +2,24 @@
 
 from typing import Protocol
 
-import msgspec
-
 from kubernaut.api.contract import ActionContract
-from kubernaut.api.names import IMAGE_LABEL_CONTRACT
+from kubernaut.api.meta import Frozen
+from kubernaut.api.names import CORE_API, IMAGE_LABEL_CONTRACT
 from kubernaut.oci.client import MANIFEST_LIMIT, RegistryClient
-from kubernaut.oci.errors import ContentInvalid, ContractMissing
+from kubernaut.oci.errors import ContentInvalid, ContractMissing, ContractTooNew
 from kubernaut.oci.layout import AnyManifest, ImageLayout, first_for_linux
 from kubernaut.oci.media import INDEX_TYPES, Descriptor, ImageConfig, Index, Manifest, from_json
 from kubernaut.oci.reference import Reference
+
+CONTRACT_LIMIT = 64 << 10
+"""Bytes of a contract at most: every run that uses it carries a copy in its status."""
+
+
+class _Head(Frozen, frozen=True, kw_only=True):
+    """What says of which format the rest is."""
+
+    api_version: str = CORE_API
+    kind: str = "ActionContract"
 
 
 class ImageSource(Protocol):
@@ -52,16 +61,22 @@ async def read_config(source: ImageSource, digest: str) -> ImageConfig:
 async def read_contract(source: ImageSource, digest: str) -> ActionContract:
     """The action contract of an image, without pulling its layers: two small requests.
 
-    Raises ContractMissing when the image carries none, ContentInvalid when it is not an ActionContract, and
-    what the source raises.
+    Raises ContractMissing when the image carries none, ContractTooNew when it is of another version of the format,
+    ContentInvalid when it is not an ActionContract, and what the source raises.
     """
     label = (await read_config(source, digest)).labels.get(IMAGE_LABEL_CONTRACT)
     if label is None:
-        raise ContractMissing(f"{digest}: the image has no label {IMAGE_LABEL_CONTRACT}")
-    try:
-        return msgspec.json.decode(label, type=ActionContract)
-    except msgspec.DecodeError as error:
-        raise ContentInvalid(f"{digest}: label {IMAGE_LABEL_CONTRACT} is no ActionContract: {error}") from error
+        raise ContractMissing(f"the image carries no contract: it has no label {IMAGE_LABEL_CONTRACT}")
+    if (size := len(label.encode())) > CONTRACT_LIMIT:
+        raise ContentInvalid(f"the image's contract has {size} bytes: at most {CONTRACT_LIMIT} are read")
+    what = f"an action contract (the image's label {IMAGE_LABEL_CONTRACT})"
+    head = from_json(label, _Head, what)
+    if head.kind != "ActionContract":
+        raise ContentInvalid(f"not {what}: its kind is {head.kind[:100]!r}")
+    if head.api_version != CORE_API:
+        # Before the rest is looked at: what another version means by it is not known.
+        raise ContractTooNew(f"the image's contract is of {head.api_version[:100]!r}; known here is {CORE_API}")
+    return from_json(label, ActionContract, what)
 
 
 async def pull_image(client: RegistryClient, reference: Reference, layout: ImageLayout) -> Descriptor:
