@@ -114,10 +114,6 @@ async def test_an_evicted_action_fails_as_evicted_and_nobody_knows_what_it_did(b
         await bench.until_object("leases.coordination.k8s.io", lambda lease: lease["spec"].get("holderIdentity"))
         [pod] = bench.objects("pods")
         name = pod["metadata"]["name"]
-        # The API server says so before it deletes; the embedded one does not yet.
-        told = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
-        status = {"status": {"conditions": [told]}}
-        await bench.admin.patch(kinds.PODS, name, NAMESPACE, status, "strategic", subresource="status")
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
         await bench.admin.create(kinds.PODS, eviction, NAMESPACE, name=name, subresource="eviction")
         ended = await bench.until_ended("run")

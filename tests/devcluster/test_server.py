@@ -195,6 +195,26 @@ async def test_an_eviction_honours_disruption_budgets(cluster: DevCluster, api: 
     assert store.get(PODS, "p1", "default")["metadata"]["deletionTimestamp"]
 
 
+async def test_an_evicted_pod_says_so_before_it_goes(cluster: DevCluster, api: Api) -> None:
+    made = cluster.store.create(PODS, ready_pod("p"), "default")
+    cluster.store.edit_status(PODS, "p", "default", become_ready)
+    eviction: dict[str, Any] = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+    other = {**eviction, "deleteOptions": {"preconditions": {"uid": "of-another-pod"}}}
+    assert (await api.post("v1/pods/p/eviction", other)).code == 409
+    dry = {**eviction, "deleteOptions": {"dryRun": ["All"], "preconditions": {"uid": made["metadata"]["uid"]}}}
+    assert (await api.post("v1/pods/p/eviction", dry)).code == 201
+    assert [c["type"] for c in cluster.store.get(PODS, "p", "default")["status"]["conditions"]] == ["Ready"]
+    async with cluster.store.watch(PODS) as seen:
+        assert (await api.post("v1/pods/p/eviction", eviction)).code == 201
+        told, going = seen.take_nowait()
+    assert not told.object["metadata"].get("deletionTimestamp")
+    [condition] = [c for c in told.object["status"]["conditions"] if c["type"] == "DisruptionTarget"]
+    assert (condition["status"], condition["reason"]) == ("True", "EvictionByEvictionAPI")
+    assert condition["message"] == "Eviction API: evicting"
+    assert going.object["metadata"]["deletionTimestamp"]
+    assert condition in going.object["status"]["conditions"]
+
+
 async def test_logs_come_from_whoever_runs_pods(cluster: DevCluster, api: Api) -> None:
     cluster.store.create(PODS, ready_pod("p"), "default")
     assert (await api.get("v1/pods/p/log")).code == 503

@@ -37,7 +37,8 @@ def memory_of(pid: int, limit: int) -> int:
 
 def tree_of(pid: int) -> list[int]:
     """A process and its living descendants, as far as none between them has ended."""
-    found, left = [], [pid]
+    found: list[int] = []
+    left = [pid]
     while left:
         found.append(here := left.pop())
         left += _children(here)

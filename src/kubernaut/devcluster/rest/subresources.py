@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
+from kubernaut.devcluster.disruption import EVICTION, mark_disrupted
 from kubernaut.devcluster.errors import (
     BadRequest,
     Conflict,
@@ -21,7 +22,7 @@ from kubernaut.devcluster.errors import (
 from kubernaut.devcluster.identity.tokens import TokenIssuer
 from kubernaut.devcluster.ledger import Record
 from kubernaut.devcluster.metadata import invalid
-from kubernaut.devcluster.objects import Object, copied, is_map, labels_of, list_at, map_at
+from kubernaut.devcluster.objects import Object, copied, is_deleting, is_map, labels_of, list_at, map_at
 from kubernaut.devcluster.patching import PatchType, patched
 from kubernaut.devcluster.quantities import parse_quantity
 from kubernaut.devcluster.resources import POD_DISRUPTION_BUDGETS, PODS, Resource
@@ -109,21 +110,26 @@ class Subresources:
         body = request.json_body()
         target = request.target
         pod = self._store.record(resource, target.name, target.namespace).object
-        if map_at(pod, "status").get("phase") not in ("Succeeded", "Failed", "Pending"):
+        is_idle = map_at(pod, "status").get("phase") in ("Succeeded", "Failed", "Pending")
+        if not is_idle and not is_deleting(pod):
             self._spend_budget(pod)
         options = map_at(body, "deleteOptions")
         conditions = map_at(options, "preconditions")
         write = request.write()
         if options.get("dryRun") == ["All"]:
             write = replace(write, dry_run=True)
-        self._store.delete(
-            resource,
-            target.name,
-            target.namespace,
-            uid=str(conditions.get("uid") or ""),
-            grace=options.get("gracePeriodSeconds"),
-            write=write,
-        )
+        uid, version = str(conditions.get("uid") or ""), str(conditions.get("resourceVersion") or "")
+        place, grace = (resource, target.name, target.namespace), options.get("gracePeriodSeconds")
+        # The condition is for the pod that is meant, so whatever forbids its deletion comes first.
+        trial = replace(write, dry_run=True)
+        self._store.delete(*place, uid=uid, version=version, grace=grace, write=trial)
+        if not write.dry_run:
+
+            def marked(found: Object) -> None:
+                mark_disrupted(found, EVICTION, self._store.now())
+
+            self._store.edit(*place, marked, subresource="status", write=write)
+            self._store.delete(*place, uid=uid, grace=grace, write=write)
         return json_response(_DONE, 201)
 
     def _spend_budget(self, pod: Object) -> None:
