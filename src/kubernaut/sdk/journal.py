@@ -50,7 +50,7 @@ class Made:
             before = None if self.before is None else _identity(self.before)
             after = None if self.after is None else _identity(self.after)
         else:
-            before, after = summary(differences(self.before, self.after))
+            before, after = summary(differences(*_without_secrets(self.before, self.after)))
         return {
             "kind": self.target.kind,
             "namespace": self.target.namespace,
@@ -69,6 +69,8 @@ class Journal:
     undo_action: str = ""
     undo_inputs: dict[str, Any] = field(default_factory=dict[str, Any])
     undo_facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    undo_list: str = ""
+    """The input of `undo_action` that takes the list of what was changed; empty for none."""
     attempted: bool = False
     """Was a change sent for real, whatever came of it?"""
 
@@ -87,23 +89,40 @@ class Journal:
         if not reversible or not (effective or self.attempted):
             return None
         said: dict[str, Any] = {"available": True, "capturedAt": captured_at, **self.undo_facts}
+        if self.undo_list:
+            listed = {self.undo_list: [_undo_of(made) for made in effective if made.after is not None]}
+            return {**said, "action": self.undo_action, "inputs": {**self.undo_inputs, **listed}}
         if self.undo_action:
             return {**said, "action": self.undo_action, "inputs": self.undo_inputs}
         undoable = [made for made in effective if made.undo]
+        if any(made.target.kind == "Secret" for made in undoable):
+            return {"available": False, "reason": "HoldsSecrets"}
         return {**said, "available": bool(undoable), "objects": [_undo_of(made) for made in undoable]}
 
 
 def _undo_of(made: Made) -> dict[str, Any]:
     target = made.target
-    uid = (made.before or {}).get("metadata", {}).get("uid", "")
-    return {
+    named = {
         "apiVersion": target.api_version,
         "kind": target.kind,
         "namespace": target.namespace,
         "name": target.name,
-        "uid": uid,
-        "patch": made.undo,
+        "uid": ((made.before if made.after is None else made.after) or {})["metadata"].get("uid", ""),
     }
+    return {**named, "created": True} if made.before is None else {**named, "patch": made.undo}
+
+
+def _without_secrets(before: Object, after: Object) -> tuple[Object, Object]:
+    """The two states as reports may show them: of a Secret only which values are others than before."""
+    if after.get("kind") != "Secret":
+        return before, after
+    told_before, told_after = dict(before), dict(after)
+    for part in ("data", "stringData"):
+        was, now = before.get(part) or {}, after.get(part) or {}
+        # Not even a digest: short values are found by trying.
+        told_before[part] = dict.fromkeys(was, "(hidden)")
+        told_after[part] = {key: "(hidden)" if was.get(key) == now[key] else "(hidden, another)" for key in now}
+    return told_before, told_after
 
 
 def _identity(obj: Object) -> dict[str, Any]:

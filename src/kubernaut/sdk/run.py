@@ -31,6 +31,7 @@ class Surroundings:
     redact: Callable[[str], str]
     correlation_id: str = ""
     workspace: Path | None = None
+    pod_uid: str = ""
 
 
 class Run:
@@ -58,6 +59,11 @@ class Run:
         return self._around.correlation_id
 
     @property
+    def pod_uid(self) -> str:
+        """The uid of the pod that this runs in; empty when run by hand."""
+        return self._around.pod_uid
+
+    @property
     def workspace(self) -> Path | None:
         """The folder that the steps of a workflow share, if this step uses it."""
         return self._around.workspace
@@ -78,10 +84,15 @@ class Run:
         """
         return self._around.redact(text)
 
-    def undo_with(self, action_type: str, inputs: Mapping[str, Any], **facts: Any) -> None:
+    def undo_with(
+        self, action_type: str, inputs: Mapping[str, Any], *, changes_as: str = "", **facts: Any
+    ) -> None:
         """Say which action undoes this one; to be called before the first change.
 
         action_type, inputs: a step that restores exactly what this action owned.
+        changes_as: the input of that action which takes the list of all that was changed, for actions that
+            change several objects: `{apiVersion, kind, namespace, name, uid}` and either `patch`, a JSON patch
+            that restores the object's fields, or `created: true`.
         facts: more for people and older tools, as `previous_replicas=3`.
 
         Without it the rollback information of a `reversible` action is the list of the objects it patched, each
@@ -90,6 +101,7 @@ class Run:
         self._journal.undo_action = action_type
         self._journal.undo_inputs = dict(inputs)
         self._journal.undo_facts = facts
+        self._journal.undo_list = changes_as
 
     async def wait_for(
         self,

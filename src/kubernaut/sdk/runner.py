@@ -7,7 +7,7 @@ the inputs are valid, 2. unless the API server accepted every change in the dry 
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import msgspec
@@ -114,6 +114,7 @@ class _Execution:
             redact=self._means.redactor.text,
             correlation_id=self._environment.correlation_id,
             workspace=self._environment.workspace,
+            pod_uid=self._environment.pod_uid,
         )
         rehearsal = ClusterHandle(cluster, self._rehearsed, rehearsed=None)
         await self._action.carry_out(inputs, Run(rehearsal, self._rehearsed, around))
@@ -130,7 +131,7 @@ class _Execution:
     async def _announce(self, made: Made) -> None:
         # An author may say how to undo only when the change is made; the rehearsal has said it already.
         said = self._done if self._done.undo_action else self._rehearsed
-        about_to = Journal([*self._done.made, made], said.undo_action, said.undo_inputs, said.undo_facts, True)
+        about_to = replace(said, made=[*self._done.made, made], attempted=True)
         target = made.target
         message = f"it ended without a report while it was at {target.kind} {target.namespace}/{target.name}"
         self._reporter.announce(self._ending(False, "Interrupted", message, journal=about_to))

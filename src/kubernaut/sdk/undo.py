@@ -51,8 +51,9 @@ def undo_operations(before: Object, after: Object) -> list[Operation]:
     names = _names_on_the_way(found, after)
     tests = [{"op": "test", "path": path, "value": name} for path, name in names.items()]
     for difference in found:
-        if difference.after is not ABSENT:
-            tests.append({"op": "test", "path": _pointer(difference.parts), "value": difference.after})
+        # The API server's JSON patch takes what is not there for null (evanphx/json-patch, `test`).
+        after = None if difference.after is ABSENT else difference.after
+        tests.append({"op": "test", "path": _pointer(difference.parts), "value": after})
     return tests + [_restore(difference) for difference in found]
 
 
