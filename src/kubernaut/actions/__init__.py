@@ -9,6 +9,7 @@ SHIPPED = (
     "kubernaut.actions.restart_pod",
     "kubernaut.actions.restart_deployment",
     "kubernaut.actions.patch_deployment",
+    "kubernaut.actions.update_configmap",
     "kubernaut.actions.rollout_status",
     "kubernaut.actions.collect_diagnostics",
 )

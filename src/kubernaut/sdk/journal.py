@@ -118,7 +118,8 @@ def _without_secrets(before: Object, after: Object) -> tuple[Object, Object]:
         return before, after
     told_before, told_after = dict(before), dict(after)
     for part in ("data", "stringData"):
-        was, now = before.get(part) or {}, after.get(part) or {}
+        was: Object = before.get(part) or {}
+        now: Object = after.get(part) or {}
         # Not even a digest: short values are found by trying.
         told_before[part] = dict.fromkeys(was, "(hidden)")
         told_after[part] = {key: "(hidden)" if was.get(key) == now[key] else "(hidden, another)" for key in now}

@@ -52,8 +52,8 @@ def undo_operations(before: Object, after: Object) -> list[Operation]:
     tests = [{"op": "test", "path": path, "value": name} for path, name in names.items()]
     for difference in found:
         # The API server's JSON patch takes what is not there for null (evanphx/json-patch, `test`).
-        after = None if difference.after is ABSENT else difference.after
-        tests.append({"op": "test", "path": _pointer(difference.parts), "value": after})
+        value: Any = None if difference.after is ABSENT else difference.after
+        tests.append({"op": "test", "path": _pointer(difference.parts), "value": value})
     return tests + [_restore(difference) for difference in found]
 
 
