@@ -12,4 +12,14 @@ def main() -> None:
 
     from kubernaut.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+    called = sys.argv[0].rpartition("/")[2]
+    sys.exit(run(sys.argv[1:], name="kubectl kubernaut" if called.startswith("kubectl-") else "kubernaut"))
+
+
+def complete_for_kubectl() -> None:
+    """Entry point of `kubectl_complete-kubernaut`, which kubectl asks what may come next."""
+    import sys
+
+    from kubernaut.cli.completing import answer_kubectl
+
+    sys.exit(answer_kubectl(sys.argv[1:]))

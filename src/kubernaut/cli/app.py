@@ -3,26 +3,18 @@
 The table below repeats each command's summary, so that `--help` loads no command; a test keeps it true.
 """
 
-import importlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from kubernaut.cli.exits import MEANINGS, Exit
 from kubernaut.cli.failures import CommandFailed, failure_from, only_error
+from kubernaut.cli.lazy import Entry, LazyGroup
 from kubernaut.cli.terminal import Terminal
 
-
-class Entry(NamedTuple):
-    """One line of `kubernaut --help`."""
-
-    name: str
-    section: str
-    summary: str
-    module: str = ""
-    """Where it differs from the name."""
-
+COMPLETION_VARIABLE = "_KUBERNAUT_COMPLETE"
+"""Set by the scripts of `kubernaut completion`: the program then prints completions instead of running."""
 
 _SEE, _RUN, _RULE = "See it work", "Remediate", "Install and look after"
 
@@ -30,6 +22,7 @@ COMMANDS = (
     Entry("demo", _SEE, "Run three remediations on a cluster inside this process."),
     Entry("dev", _SEE, "Start, stop and inspect a cluster on this machine."),
     Entry("lint", _RUN, "Check files as the door would, without a cluster."),
+    Entry("import", _RULE, "Write older objects in today's shape.", module="import_"),
     Entry("run", _RUN, "Submit what stands in files; --wait follows it to its end."),
     Entry("apply", _RUN, "The same as run.", module="run"),
     Entry("get", _RUN, "List executions, or print one."),
@@ -41,49 +34,20 @@ COMMANDS = (
     Entry("controller", _RULE, "Run the controller."),
     Entry("images", _RULE, "Build, push and list the shipped action images."),
     Entry("doctor", _RULE, "Find out why it does not work."),
+    Entry("completion", _RULE, "Print the script that lets a shell complete commands."),
     Entry("version", _RULE, "Print the version, and the cluster's with --cluster."),
 )
 
 
-class LazyGroup(click.Group):
-    """A group that imports a subcommand's module when that subcommand is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [entry.name for entry in COMMANDS]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = next((entry for entry in COMMANDS if entry.name == cmd_name), None)
-        if entry is None:
-            return None
-        module = importlib.import_module(f"kubernaut.cli.commands.{entry.module or entry.name}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for section in dict.fromkeys(entry.section for entry in COMMANDS):
-            with formatter.section(section):
-                rows = [(entry.name, entry.summary) for entry in COMMANDS if entry.section == section]
-                formatter.write_dl(rows, col_spacing=3)
-
+class _App(LazyGroup):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code.value), meaning) for code, meaning in MEANINGS.items()], col_spacing=3)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError:
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], self.list_commands(ctx), n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
-            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx) from None
-
 
 @click.group(
-    cls=LazyGroup,
+    cls=_App,
+    entries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=False,
 )
@@ -91,18 +55,28 @@ def app() -> None:
     """Carry out remediations on Kubernetes: proven before they run, verified after, undone on demand."""
 
 
-def run(arguments: Sequence[str], terminal: Terminal | None = None) -> int:
-    """Runs one command line to its end and returns the exit code; errors are printed, not raised."""
+def run(arguments: Sequence[str], terminal: Terminal | None = None, name: str = "kubernaut") -> int:
+    """Runs one command line to its end and returns the exit code; errors are printed, not raised.
+
+    `name` is how the user called the program: "kubernaut" or "kubectl kubernaut".
+    """
     terminal = terminal or Terminal()
     try:
-        answer: Any = app.main(args=list(arguments), prog_name="kubernaut", standalone_mode=False, obj=terminal)
+        answer: Any = app.main(
+            args=list(arguments),
+            prog_name=name,
+            complete_var=COMPLETION_VARIABLE,
+            standalone_mode=False,
+            obj=terminal,
+        )
         return int(answer or Exit.SUCCEEDED)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return Exit.USAGE
+    except click.UsageError as error:
+        return _report(_misused(error, name), terminal)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _report(CommandFailed(error.format_message(), code=Exit(error.exit_code)), terminal)
     except (click.Abort, KeyboardInterrupt):
         terminal.remark("interrupted")
         return Exit.INTERRUPTED
@@ -111,6 +85,14 @@ def run(arguments: Sequence[str], terminal: Terminal | None = None) -> int:
         return Exit.SUCCEEDED
     except Exception as error:  # noqa: BLE001  the edge of the process: nothing above could handle it
         return _report(only_error(error), terminal)
+
+
+def _misused(error: click.UsageError, name: str) -> CommandFailed:
+    message = error.format_message().rstrip()
+    path = error.ctx.command_path if error.ctx is not None else name
+    return CommandFailed(
+        message[:1].lower() + message[1:].removesuffix("."), mend=f"See: {path} --help", code=Exit.USAGE
+    )
 
 
 def _report(error: BaseException, terminal: Terminal) -> int:

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kubernaut.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,7 +49,9 @@ def verbose(function: F) -> F:
 def cluster_options(function: F) -> F:
     """`--kubeconfig`, `--context` and `-v`; a command gets `kubeconfig` and `context`."""
     function = verbose(function)
-    function = click.option("--context", help="Context of the kubeconfig to use.")(function)
+    function = click.option(
+        "--context", help="Context of the kubeconfig to use.", shell_complete=completed("contexts")
+    )(function)
     return click.option(
         "--kubeconfig",
         type=click.Path(path_type=Path),
@@ -56,9 +61,44 @@ def cluster_options(function: F) -> F:
 
 def namespace_option(function: F) -> F:
     """`-n`; a command gets `namespace`, None when not said."""
-    return click.option("-n", "--namespace", help=f"Namespace of the executions. Default: {EXECUTION_NAMESPACE}.")(
-        function
-    )
+    return click.option(
+        "-n",
+        "--namespace",
+        help=f"Namespace of the executions. Default: {EXECUTION_NAMESPACE}.",
+        shell_complete=completed("namespaces"),
+    )(function)
+
+
+def all_namespaces_option(function: F) -> F:
+    """`-A`; a command gets `everywhere`."""
+    return click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Of all namespaces.")(function)
+
+
+def selector_option(function: F) -> F:
+    """`-l`; a command gets `selector`."""
+    return click.option("-l", "--selector", default="", help="Only those with these labels: a=b,c!=d,e.")(function)
+
+
+def execution_argument(*kinds: str, parameter: str = "name") -> Callable[[F], F]:
+    """The NAME of an execution of one of these kinds (`wfe`, `ae`, `ad`), completed from the cluster."""
+    return click.argument(parameter, metavar="NAME", shell_complete=completed("executions", *kinds))
+
+
+def completed(
+    how: str, *arguments: str
+) -> Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]:
+    """A completer of `completing` by name: that room is loaded at the tab key and not before."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        from kubernaut.cli import completing
+
+        completer = getattr(completing, how)
+        if arguments:
+            completer = completer(*arguments)
+        found: list[CompletionItem] = completer(context, parameter, incomplete)
+        return found
+
+    return complete
 
 
 def output_option(*formats: str) -> Callable[[F], F]:
@@ -86,8 +126,15 @@ def files_option(function: F) -> F:
         multiple=True,
         required=True,
         metavar="FILE",
+        shell_complete=_files,
         help="YAML or JSON file, folder of such, or - for standard input. Repeatable.",
     )(function)
+
+
+def _files(_: click.Context, __: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
 
 
 class Duration(click.ParamType[float]):

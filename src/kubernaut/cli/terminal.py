@@ -39,7 +39,7 @@ class Terminal:
 
     def remark(self, text: str) -> None:
         """A line that is not part of the result: goes to standard error, so pipes stay clean."""
-        click.echo(text, err=True, color=self.has_colour)
+        click.echo(text, err=True, color=self.has_colour and sys.stderr.isatty())
 
 
 def current_terminal() -> Terminal:
