@@ -29,7 +29,7 @@ _KINDS: Mapping[str, tuple[str, type[Document]]] = {
     "ActionDefinition": (CORE_API, ActionDefinition),
 }
 _OLDER_KINDS = {
-    "KubernetesExecution": "It has become ActionExecution of execution.kubernaut.ai/v1alpha1.",
+    "KubernetesExecution": "Write it in today's shape with: kubernaut import FILE",
     "RemediationWorkflow": "It has become WorkflowExecution of workflowexecution.kubernaut.ai/v1alpha1.",
     "Workflow": "Write kind: WorkflowExecution.",
 }

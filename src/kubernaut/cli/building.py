@@ -91,7 +91,7 @@ async def push_all(terminal: Terminal, folder: Path, registry: str, insecure: bo
     host = registry.partition("/")[0]
     previous: str | None = None
     try:
-        async with RegistryClient(_credentials(terminal), plain_http=[host] if insecure else ()) as client:
+        async with RegistryClient(credentials_of(terminal), plain_http=[host] if insecure else ()) as client:
             for image in stored:
                 target = Reference.parse(f"{registry}/{image.name}:{image.tag}")
                 await push_image(client, layout, image.digest, target, mount_from=previous)
@@ -120,7 +120,7 @@ def _stored(layout: ImageLayout, full_name: str, digest: str) -> StoredImage:
     )
 
 
-def _credentials(terminal: Terminal) -> DockerCredentials:
+def credentials_of(terminal: Terminal) -> DockerCredentials:
     """The files in which `docker login` and `podman login` keep what they were told."""
     variables = terminal.environment
     home = variables.get("HOME") or "/"
