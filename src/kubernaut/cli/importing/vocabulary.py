@@ -89,6 +89,7 @@ def input_named(older: str, contract: ActionContract | None) -> str:
 
 def input_value(name: str, value: object) -> object:
     """Values that were written differently: durations for seconds, maps for selectors."""
+    as_it_was = value
     if name == "gracePeriodSeconds" and isinstance(value, str):
         try:
             return int(from_duration(value))
@@ -100,7 +101,7 @@ def input_value(name: str, value: object) -> object:
         if isinstance(plain, dict) and "matchExpressions" not in labels:
             pairs = cast("dict[str, object]", plain)
             return ",".join(f"{key}={item}" for key, item in pairs.items())
-    return cast(object, value)
+    return as_it_was
 
 
 def _camel(name: str) -> str:
