@@ -18,7 +18,9 @@ from kubernaut.devcluster.node.volumes import Account, TokenSigner
 from kubernaut.devcluster.objects import Object, name_of, namespace_of, uid_of
 from kubernaut.devcluster.resources import SERVICE_ACCOUNTS
 from kubernaut.devcluster.store import Store
-from kubernaut.devcluster.workloads import start_workloads
+from kubernaut.devcluster.workloads import LossSettings, start_workloads
+
+_DEFAULT_LOSSES = LossSettings()
 
 
 class Machinery:
@@ -36,12 +38,13 @@ class Machinery:
         runtime: Runtime | None = None,
         node_name: str = DEFAULT_NAME,
         allocatable: Mapping[str, str] = DEFAULT_ALLOCATABLE,
+        losses: LossSettings = _DEFAULT_LOSSES,
     ) -> None:
         """`folder` keeps logs and volumes; None makes one that ends with the cluster.
 
         `cache` keeps unpacked images and may be shared and kept; by default it lies in the folder.
         `images` are OCI layout folders, whose names without a registry are meant within `repository`;
-        more can be added with `node.register_images`.
+        more can be added with `node.register_images`. `losses` says how soon a silent node is lost.
         """
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="devcluster-")
         self._folder = folder or Path(self._temporary.name if self._temporary else "")
@@ -51,10 +54,11 @@ class Machinery:
         self._runtime = runtime
         self._node_name = node_name
         self._allocatable = allocatable
+        self._losses = losses
 
     async def __call__(self, cluster: DevCluster, supervisor: Supervisor) -> None:
         """The hook."""
-        start_workloads(cluster.store, supervisor, cluster.clock, self._folder / "volumes")
+        start_workloads(cluster.store, supervisor, cluster.clock, self._folder / "volumes", self._losses)
         settings = NodeSettings(
             folder=self._folder / "node",
             cache=self._cache,

@@ -12,6 +12,7 @@ from typing import Literal
 from kubernaut.devcluster.objects import Object, copied
 from kubernaut.devcluster.quantities import parse_quantity
 from kubernaut.devcluster.workloads import moments
+from kubernaut.devcluster.workloads.pods import FINISHED
 from kubernaut.devcluster.workloads.reading import part, parts
 
 MESSAGE_LIMIT = 4096
@@ -87,6 +88,8 @@ def compose_status(view: PodView) -> Object:
     """The whole status; conditions keep their transition times where they hold on."""
     old: Object = part(view.pod, "status")
     phase = phase_of(view)
+    if old.get("phase") in FINISHED:
+        phase = old["phase"]  # others may have declared it over: that stands
     status: Object = {
         "phase": phase,
         "conditions": _conditions(view, phase, old),

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from kubernaut.concurrency import Clock
 from kubernaut.devcluster.errors import ApiError, NotFound
 from kubernaut.devcluster.node.runtime import Runtime
-from kubernaut.devcluster.objects import Object, copied
+from kubernaut.devcluster.objects import Object, copied, uid_of
 from kubernaut.devcluster.resources import LEASES, NODES
 from kubernaut.devcluster.store import Store, Write
 from kubernaut.devcluster.workloads import moments
-from kubernaut.devcluster.workloads.pods import condition
-from kubernaut.devcluster.workloads.reading import parts
+from kubernaut.devcluster.workloads.pods import condition, has_condition
+from kubernaut.devcluster.workloads.reading import parts, peek
 
 _WRITE = Write(manager="kubelet")
 _LEASE_NAMESPACE = "kube-node-lease"
@@ -52,8 +52,13 @@ class Registration:
             await self._clock.sleep(_RENEW_SECONDS)
             renewals += 1
             self._renew(name)
-            if renewals % _STATUS_EVERY == 0:
+            if renewals % _STATUS_EVERY == 0 or not self._is_ready(name):
                 self._write_status(name)
+
+    def _is_ready(self, name: str) -> bool:
+        """Not so after a silence, until the next status says otherwise."""
+        node = peek(self._store, NODES, name)
+        return node is None or has_condition(node, "Ready")
 
     def _node(self, name: str, labels: Mapping[str, str]) -> Object:
         machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
@@ -126,9 +131,17 @@ class Registration:
         spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_SECONDS, "renewTime": now}
         try:
             if self._store.find(LEASES, name, _LEASE_NAMESPACE) is None:
-                body: Object = {"metadata": {"name": name}, "spec": spec}
+                body: Object = {"metadata": self._lease_metadata(name), "spec": spec}
                 self._store.create(LEASES, body, _LEASE_NAMESPACE, _WRITE)
             else:
                 self._store.patch(LEASES, name, _LEASE_NAMESPACE, {"spec": spec}, write=_WRITE)
         except ApiError:
             return  # no such namespace here: the Ready condition speaks for the node
+
+    def _lease_metadata(self, name: str) -> Object:
+        """The Lease goes with its Node."""
+        node = peek(self._store, NODES, name)
+        if node is None:
+            return {"name": name}
+        owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid_of(node)}
+        return {"name": name, "ownerReferences": [owner]}

@@ -13,6 +13,7 @@ from decimal import Decimal
 from kubernaut.devcluster.node.requests import requests_of
 from kubernaut.devcluster.objects import Object, labels_of
 from kubernaut.devcluster.quantities import parse_quantity
+from kubernaut.devcluster.workloads.node_health import tolerates
 from kubernaut.devcluster.workloads.reading import items, part, parts
 
 _CORDON = "node.kubernetes.io/unschedulable"
@@ -61,18 +62,8 @@ def why_not(pod: Object, seat: Seat) -> str:
     return _lacking(pod, seat)
 
 
-def _tolerates(pod: Object, taint: Mapping[str, str]) -> bool:
-    for toleration in parts(pod, "spec", "tolerations"):
-        if toleration.get("effect") not in {None, "", taint.get("effect")}:
-            continue
-        if not toleration.get("key"):
-            if toleration.get("operator") == "Exists":
-                return True
-        elif toleration["key"] == taint["key"] and (
-            toleration.get("operator") == "Exists" or (toleration.get("value") or "") == (taint.get("value") or "")
-        ):
-            return True
-    return False
+def _tolerates(pod: Object, taint: Object) -> bool:
+    return any(tolerates(toleration, taint) for toleration in parts(pod, "spec", "tolerations"))
 
 
 def _likes(pod: Object, node: Object) -> bool:

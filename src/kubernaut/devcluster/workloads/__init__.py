@@ -1,4 +1,4 @@
-"""The cluster's workload controllers: Deployments, ReplicaSets, Jobs, claims.
+"""The cluster's workload controllers: Deployments, ReplicaSets, Jobs, claims, lost nodes.
 
 Belongs here: what the controllers of a real cluster decide, as pure functions, and the one loop
 that reads, decides and applies. Does not belong here: running pods (`node`), garbage collection and
@@ -6,5 +6,6 @@ namespaces (`housekeeping`), and anything that speaks HTTP.
 """
 
 from kubernaut.devcluster.workloads.loop import Workloads, start_workloads
+from kubernaut.devcluster.workloads.losses import LossSettings
 
-__all__ = ["Workloads", "start_workloads"]
+__all__ = ["LossSettings", "Workloads", "start_workloads"]

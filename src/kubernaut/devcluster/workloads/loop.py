@@ -34,6 +34,8 @@ from kubernaut.devcluster.workloads.job import (
     seconds_until_removal,
     without_tracking,
 )
+from kubernaut.devcluster.workloads.losses import LossSettings, NodeLifecycle
+from kubernaut.devcluster.workloads.pod_collector import PodCollector
 from kubernaut.devcluster.workloads.pods import selects
 from kubernaut.devcluster.workloads.quotas import RESOURCE_QUOTAS, decide_quota, refuse_over_quota
 from kubernaut.devcluster.workloads.reading import items, part, parts, peek
@@ -41,6 +43,8 @@ from kubernaut.devcluster.workloads.recorder import Recorder, forget_events
 from kubernaut.devcluster.workloads.replicaset import ReplicaSetFacts, decide_replica_set
 
 _log = logging.getLogger(__name__)
+
+_DEFAULT_LOSSES = LossSettings()
 
 _WATCHED = (
     DEPLOYMENTS,
@@ -322,12 +326,20 @@ class Workloads:
         return [obj for key, obj in owned if key == resource]
 
 
-def start_workloads(store: Store, supervisor: Supervisor, clock: Clock, volumes_folder: Path) -> Workloads:
-    """Start the controllers as a task of the supervisor; volumes lie in the folder."""
+def start_workloads(
+    store: Store,
+    supervisor: Supervisor,
+    clock: Clock,
+    volumes_folder: Path,
+    losses: LossSettings = _DEFAULT_LOSSES,
+) -> Workloads:
+    """Start the controllers as tasks of the supervisor; volumes lie in the folder."""
     workloads = Workloads(store, clock, volumes_folder)
     ensure_storage_class(store)
     store.validating.append(refuse_over_quota)
     supervisor.start("workloads", workloads.run(), eternal=True)
+    supervisor.start("node lifecycle", NodeLifecycle(store, clock, losses).run(), eternal=True)
+    supervisor.start("pod collector", PodCollector(store, clock, losses).run(), eternal=True)
     supervisor.start("events", forget_events(store, clock), eternal=True)
     return workloads
 
