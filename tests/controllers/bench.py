@@ -23,6 +23,8 @@ from kubernaut.devcluster.cluster import DevCluster
 from kubernaut.devcluster.node import Node
 from kubernaut.devcluster.node.machinery import Machinery
 from kubernaut.devcluster.node.scripted import ScriptResult, ScriptStart
+from kubernaut.planning.facts import Limits
+from kubernaut.devcluster.workloads import LossSettings
 from kubernaut.sdk.environment import RunnerEnvironment
 from kubernaut.sdk.errors import FenceHeld
 from kubernaut.sdk.fence import take_fence
@@ -33,6 +35,7 @@ WORKFLOWS = "workflowexecutions.workflowexecution.kubernaut.ai"
 EXECUTIONS = "actionexecutions.execution.kubernaut.ai"
 UNFENCED_IMAGE = "registry.example/plain@sha256:" + "b" * 64
 SECRET = "hunter2-hunter2"
+_DEFAULT_LOSSES = LossSettings()
 ENDED = {"Completed", "PartiallyCompleted", "Failed", "Cancelled", "Aborted", "TimedOut"}
 
 
@@ -274,10 +277,14 @@ def step(name: str, does: str = "succeed", *after: str, **more: Any) -> Json:
 
 
 @asynccontextmanager
-async def open_bench(folder: Path, **settings: Any) -> AsyncGenerator[Bench]:
+async def open_bench(
+    folder: Path, losses: LossSettings = _DEFAULT_LOSSES, **settings: Any
+) -> AsyncGenerator[Bench]:
     clock = ShiftedClock()
-    machinery = Machinery(folder)
-    wanted = ControllerSettings(**{"qps": 1000, "burst": 1000, **settings})
+    machinery = Machinery(folder, losses=losses)
+    # Images without a fence run here without an approval: what becomes of them is what most tests are about.
+    limits = Limits(unfenced_needs_approval=False)
+    wanted = ControllerSettings(**{"qps": 1000, "burst": 1000, "limits": limits, **settings})
     async with DevCluster(folder, clock=clock, hooks=[machinery]) as cluster:
         admin = Cluster.connect(kubeconfig=folder / "kubeconfig", user="admin")
         async with admin:

@@ -1,13 +1,16 @@
 """Letting a workflow in: refused, held for a person, or recorded as started with everything it was judged by."""
 
+from datetime import datetime, timedelta
+
 from msgspec.structs import replace
 
 from kubernaut.api.graph import descendants
 from kubernaut.api.names import FINALIZER
+from kubernaut.api.text import cut
 from kubernaut.api.workflow import PinnedAction, StepPhase, StepStatus, WorkflowPhase, WorkflowStatus, pin_key
 from kubernaut.planning.conditions import with_conditions
 from kubernaut.planning.directive import Directive, directive_of
-from kubernaut.planning.facts import WorkflowFacts
+from kubernaut.planning.facts import Obstacle, WorkflowFacts
 from kubernaut.planning.turns import (
     AddFinalizer,
     RemoveFinalizer,
@@ -26,7 +29,9 @@ def admit(facts: WorkflowFacts) -> Turn[WorkflowChange]:
     if directive.stop is not None:
         return _write(facts, _stopped(facts, directive))
     if facts.faults:
-        return _write(facts, _refused(facts))
+        return _write(facts, _refused(facts, _joined(facts)))
+    if facts.obstacle is not None:
+        return _wait_for(facts, facts.obstacle)
     if needs_approval(facts):
         return _write(facts, _waiting_for_approval(facts))
     if FINALIZER not in workflow.metadata.finalizers:
@@ -36,8 +41,54 @@ def admit(facts: WorkflowFacts) -> Turn[WorkflowChange]:
 
 def needs_approval(facts: WorkflowFacts) -> bool:
     """Whether a person has to agree first. No approval can be given yet: nothing passes this gate."""
+    return bool(_why_approval(facts))
+
+
+def _why_approval(facts: WorkflowFacts) -> list[str]:
+    spec, limits = facts.workflow.spec, facts.limits
+    why: list[str] = []
+    if spec.requires_approval:
+        why.append("spec.requiresApproval is set")
+    if len(spec.steps) > limits.complexity_threshold:
+        why.append(f"it has {len(spec.steps)} steps, more than {limits.complexity_threshold}")
+    if limits.unfenced_needs_approval and (unfenced := _unfenced(facts)):
+        named = ", ".join(unfenced[:5]) + (f" and {len(unfenced) - 5} more" if len(unfenced) > 5 else "")
+        why.append(f"the images of {named} take no fence, so that nothing keeps a second pod from acting again")
+    return why
+
+
+def _unfenced(facts: WorkflowFacts) -> list[str]:
+    """Steps that run an image without the fence."""
     spec = facts.workflow.spec
-    return spec.requires_approval or len(spec.steps) > facts.limits.complexity_threshold
+    steps = (*spec.steps, *spec.finally_)
+    return [step.name for step in steps if not facts.actions[pin_key(step)].contract.fenced]
+
+
+def _wait_for(facts: WorkflowFacts, obstacle: Obstacle) -> Turn[WorkflowChange]:
+    """Not judged wholly yet: told, waited for, and refused when the time for it is over."""
+    status = facts.workflow.status
+    if status.phase == WorkflowPhase.WAITING_APPROVAL:
+        # It was judged once; another process judges it again, and takes nothing back for want of an answer.
+        return Turn(look_again_at=obstacle.again_at)
+    deadline = _waiting_since(facts) + timedelta(seconds=facts.limits.judging_seconds)
+    if facts.now >= deadline:
+        message = f"{obstacle.message}; it was waited for {facts.limits.judging_seconds:g} s"
+        return _write(facts, _refused(facts, message))
+    again = min(obstacle.again_at, deadline)
+    is_told = status.phase == WorkflowPhase.VALIDATING and status.reason == obstacle.reason
+    if is_told or not obstacle.is_news:
+        # Once a cause: the words of an error may be others at every try.
+        return Turn(look_again_at=again)
+    waiting = replace(
+        status, phase=WorkflowPhase.VALIDATING, reason=obstacle.reason, message=cut(obstacle.message, 2048)
+    )
+    return Turn(_write(facts, waiting).changes, again)
+
+
+def _waiting_since(facts: WorkflowFacts) -> datetime:
+    """Since when its judgement has been waited for: the first status that said so."""
+    conditions = facts.workflow.status.conditions
+    return next((c.last_transition_time for c in conditions if c.type == "Reconciling"), facts.now)
 
 
 def _admitted(facts: WorkflowFacts) -> WorkflowStatus:
@@ -78,12 +129,12 @@ def _first_record(facts: WorkflowFacts, name: str) -> StepStatus:
     return replace(before, kept_from=earlier.workflow.metadata.name, execution=None, fence="")
 
 
-def _refused(facts: WorkflowFacts) -> WorkflowStatus:
+def _refused(facts: WorkflowFacts, message: str) -> WorkflowStatus:
     return replace(
         facts.workflow.status,
         phase=WorkflowPhase.FAILED,
         reason="Refused",
-        message=_joined(facts),
+        message=cut(message, 4096),
         completed_at=facts.now,
     )
 
@@ -95,17 +146,11 @@ def _joined(facts: WorkflowFacts) -> str:
 
 
 def _waiting_for_approval(facts: WorkflowFacts) -> WorkflowStatus:
-    spec = facts.workflow.spec
-    why = (
-        "spec.requiresApproval is set"
-        if spec.requires_approval
-        else f"it has {len(spec.steps)} steps, more than {facts.limits.complexity_threshold}"
-    )
     return replace(
         facts.workflow.status,
         phase=WorkflowPhase.WAITING_APPROVAL,
         reason="WaitingApproval",
-        message=f"A person must approve: {why}.",
+        message=f"A person must approve: {'; '.join(_why_approval(facts))}.",
         approval_status="Pending",
     )
 

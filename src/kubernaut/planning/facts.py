@@ -24,6 +24,10 @@ class Limits:
     """More steps than this need an approval."""
     grace_seconds: float = 30.0
     """How long a stopped action may take to end by itself."""
+    unfenced_needs_approval: bool = True
+    """Whether a workflow with an image that takes no fence waits for an approval."""
+    judging_seconds: float = 120.0
+    """How long a workflow waits for what its judgement needs (a registry that does not answer)."""
     job_ttl_seconds: int | None = None
     """If set, finished Jobs are given this TTL after their outcome was recorded; else retention removes them."""
 
@@ -53,6 +57,18 @@ class WhenVerdict:
 
 
 @dataclass(frozen=True)
+class Obstacle:
+    """What keeps a workflow from being judged, for now."""
+
+    reason: str
+    message: str
+    again_at: datetime
+    """When to look again, if nothing happens before."""
+    is_news: bool = True
+    """Worth telling; else it has only just begun."""
+
+
+@dataclass(frozen=True)
 class Earlier:
     """The execution that this one retries: what it kept, by step."""
 
@@ -73,6 +89,8 @@ class WorkflowFacts:
     spec_hash: str
     faults: tuple[Fault, ...] = ()
     """What the door refuses; asked only until the workflow is admitted."""
+    obstacle: Obstacle | None = None
+    """Why the door cannot say everything yet; of what it can say nothing is missing in `faults`."""
     engine: EngineDecision = EngineDecision(name="job")
     actions: Mapping[str, PinnedAction] = field(default_factory=dict[str, PinnedAction])
     """Catalogue entries by `pin_key`, for admission; afterwards status.actions counts."""
