@@ -10,6 +10,7 @@ SHIPPED = (
     "kubernaut.actions.restart_deployment",
     "kubernaut.actions.patch_deployment",
     "kubernaut.actions.update_configmap",
+    "kubernaut.actions.update_secret",
     "kubernaut.actions.rollout_status",
     "kubernaut.actions.collect_diagnostics",
 )

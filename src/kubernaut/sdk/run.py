@@ -29,6 +29,7 @@ class Surroundings:
     """On the clock's monotonic scale, in seconds."""
     say: Callable[[str], None]
     redact: Callable[[str], str]
+    hide: Callable[[str], None]
     correlation_id: str = ""
     workspace: Path | None = None
     pod_uid: str = ""
@@ -83,6 +84,13 @@ class Run:
         Outputs, messages and everything printed are redacted by the runner.
         """
         return self._around.redact(text)
+
+    def hide(self, secret: str) -> None:
+        """From now on the runner takes this value, too, out of all that it tells (four characters at least).
+
+        Secret inputs are known to it; this is for what an action reads from Secrets itself.
+        """
+        self._around.hide(secret)
 
     def undo_with(
         self, action_type: str, inputs: Mapping[str, Any], *, changes_as: str = "", **facts: Any

@@ -112,6 +112,7 @@ class _Execution:
             deadline=clock.monotonic() + self._environment.seconds(self._contract),
             say=self._reporter.say,
             redact=self._means.redactor.text,
+            hide=self._means.redactor.add,
             correlation_id=self._environment.correlation_id,
             workspace=self._environment.workspace,
             pod_uid=self._environment.pod_uid,
