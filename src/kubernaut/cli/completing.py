@@ -52,8 +52,8 @@ def executions(*kinds: str) -> Completer:
     """Completes names of executions: plain ones of workflows, `ae/NAME` of single actions."""
 
     async def ask(cluster: "Cluster", context: click.Context) -> Names:
+        from kubernaut.cli.lookup import kind_named, short_name
         from kubernaut.cli.output import value_at
-        from kubernaut.cli.session import kind_named, short_name
 
         namespace = _namespace(context)
         found: Names = []
@@ -71,21 +71,17 @@ def executions(*kinds: str) -> Completer:
     return _completer(ask)
 
 
-def steps_of(parameter: str) -> Completer:
-    """Completes the steps of the execution that stands in this parameter."""
+async def _steps(cluster: "Cluster", context: click.Context) -> Names:
+    """Of the execution that stands on the line."""
+    from kubernaut.cli.output import parts
+    from kubernaut.cluster import kinds
 
-    async def ask(cluster: "Cluster", context: click.Context) -> Names:
-        from kubernaut.cli.output import parts
-        from kubernaut.cluster import kinds
-
-        name = str(context.params.get(parameter) or "").removeprefix("wfe/")
-        found = await cluster.get(kinds.WORKFLOW_EXECUTIONS, name, _namespace(context))
-        return [
-            (str(step["name"]), str(step.get("phase") or ""))
-            for step in parts(found, "status.steps") or parts(found, "spec.steps")
-        ]
-
-    return _completer(ask)
+    name = str(context.params.get("name") or "").removeprefix("wfe/")
+    found = await cluster.get(kinds.WORKFLOW_EXECUTIONS, name, _namespace(context))
+    return [
+        (str(step["name"]), str(step.get("phase") or ""))
+        for step in parts(found, "status.steps") or parts(found, "spec.steps")
+    ]
 
 
 async def _action_types(cluster: "Cluster", _: click.Context) -> Names:
@@ -122,6 +118,7 @@ def _completer(ask: Callable[["Cluster", click.Context], Any]) -> Completer:
     return complete
 
 
+steps_of = _completer(_steps)
 action_types = _completer(_action_types)
 namespaces = _completer(_namespaces)
 

@@ -33,6 +33,11 @@ class Where:
         return self.namespace or EXECUTION_NAMESPACE
 
 
+def in_namespace(namespace: str) -> str:
+    """What to add to a command line that is shown, so that it means this namespace."""
+    return "" if namespace in ("", EXECUTION_NAMESPACE) else f" -n {namespace}"
+
+
 def verbose(function: F) -> F:
     """`-v`: sets the terminal's, wherever on the line it stands."""
 
@@ -158,3 +163,13 @@ def timeout_option(function: F) -> F:
     return click.option(
         "--timeout", type=Duration(), help="Stop waiting after this long (5m, 90s); the execution itself goes on."
     )(function)
+
+
+def wait_option(help: str) -> Callable[[F], F]:  # noqa: A002  as click calls it
+    """`--wait`; a command gets `wait`."""
+    return click.option("--wait", is_flag=True, help=help)
+
+
+def reason_option(function: F) -> F:
+    """`--reason`; a command gets `reason`."""
+    return click.option("--reason", default="", help="Why; stays on the record.")(function)

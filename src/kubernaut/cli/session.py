@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from kubernaut.api import names
 from kubernaut.cli.exits import Exit
 from kubernaut.cli.failures import CommandFailed
+from kubernaut.cli.lookup import OUR_KINDS, missing, missing_kind, missing_namespace
 from kubernaut.cli.options import Where
 from kubernaut.cli.terminal import Terminal
 from kubernaut.cluster import (
     Cluster,
-    ClusterError,
     Forbidden,
     Gone,
     Json,
@@ -24,22 +24,11 @@ from kubernaut.cluster import (
     ServerError,
     Unreachable,
     crd_annotation,
-    is_served,
-    kinds,
 )
 from kubernaut.concurrency import Clock, SystemClock
 
 T = TypeVar("T")
 
-OUR_KINDS = (kinds.WORKFLOW_EXECUTIONS, kinds.ACTION_EXECUTIONS, kinds.ACTION_DEFINITIONS)
-_SHORT_NAMES = {
-    "wfe": kinds.WORKFLOW_EXECUTIONS,
-    "workflow": kinds.WORKFLOW_EXECUTIONS,
-    "ae": kinds.ACTION_EXECUTIONS,
-    "action": kinds.ACTION_EXECUTIONS,
-    "ad": kinds.ACTION_DEFINITIONS,
-    "definition": kinds.ACTION_DEFINITIONS,
-}
 _PATIENCE_SECONDS = 60.0
 
 
@@ -64,65 +53,25 @@ async def connected(where: Where, terminal: Terminal, user: str = "kubernaut-cli
         yield cluster
 
 
-def kind_named(word: str) -> ResourceKind | None:
-    """`wfe`, `workflowexecutions`, `WorkflowExecution`, ... -> the kind."""
-    word = word.lower()
-    for kind in OUR_KINDS:
-        if word in (kind.kind.lower(), kind.plural, kind.resource):
-            return kind
-    return _SHORT_NAMES.get(word.removesuffix("s")) or _SHORT_NAMES.get(word)
-
-
-def short_name(kind: ResourceKind) -> str:
-    """`wfe` for WorkflowExecution."""
-    return next(short for short, other in _SHORT_NAMES.items() if other is kind)
-
-
-def parse_target(text: str, default: ResourceKind = kinds.WORKFLOW_EXECUTIONS) -> tuple[ResourceKind, str]:
-    """`ae/NAME` -> (ActionExecution, NAME); a bare name is a WorkflowExecution's."""
-    word, slash, name = text.partition("/")
-    if not slash:
-        return default, text
-    kind = kind_named(word)
-    if kind is None or not name:
-        raise CommandFailed(
-            f"{text!r} names no execution", mend="Write NAME, wfe/NAME or ae/NAME.", code=Exit.USAGE
-        )
-    return kind, name
-
-
 async def fetch(cluster: Cluster, kind: ResourceKind, name: str, namespace: str) -> Json:
     """One object. Raises CommandFailed where it, or its kind, is not there."""
     try:
         return await cluster.get(kind, name, namespace if kind.namespaced else None)
     except NotFound as error:
-        await _explain_missing_kind(cluster, kind, error)
-        place = f" in namespace {namespace}" if kind.namespaced else ""
-        raise CommandFailed(
-            f"there is no {kind.kind} {name!r}{place}",
-            mend=f"List them with: kubernaut get {short_name(kind)} --all-namespaces"
-            if kind.namespaced
-            else f"List them with: kubernaut get {short_name(kind)}",
-        ) from error
+        raise await missing(cluster, kind, name, namespace) from error
 
 
 async def fetch_all(cluster: Cluster, kind: ResourceKind, namespace: str | None, selector: str = "") -> list[Json]:
-    """All objects of a kind. Raises CommandFailed where the kind is not there."""
+    """All objects of a kind. Raises CommandFailed where the kind, or the namespace, is not there."""
     try:
         found = await cluster.list(kind, namespace if kind.namespaced else None, label_selector=selector)
     except NotFound as error:
-        await _explain_missing_kind(cluster, kind, error)
-        raise
+        raise await missing_kind(cluster, kind) or error from error
+    if not found.items and namespace and kind.namespaced:
+        nowhere = await missing_namespace(cluster, namespace)
+        if nowhere is not None:
+            raise nowhere
     return found.items
-
-
-async def _explain_missing_kind(cluster: Cluster, kind: ResourceKind, error: ClusterError) -> None:
-    if not await is_served(cluster, kind):
-        raise CommandFailed(
-            f"this cluster knows no {kind.kind}: kubernaut is not installed in it",
-            mend="Install it with: kubernaut install --apply",
-            code=Exit.UNREACHABLE,
-        ) from error
 
 
 async def require_installation(cluster: Cluster) -> None:
@@ -133,7 +82,9 @@ async def require_installation(cluster: Cluster) -> None:
         except Forbidden:  # most users may not read definitions; the server will judge the object itself
             return
         except NotFound as error:
-            await _explain_missing_kind(cluster, kind, error)
+            uninstalled = await missing_kind(cluster, kind)
+            if uninstalled is not None:
+                raise uninstalled from error
             return
         if found is None or not found.isdecimal() or int(found) < names.SCHEMA_VERSION:
             raise CommandFailed(

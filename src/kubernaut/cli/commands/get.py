@@ -40,7 +40,8 @@ def command(
 async def _get(
     terminal: Terminal, where: Where, words: tuple[str, ...], selector: str, output: str, everywhere: bool
 ) -> None:
-    from kubernaut.cli.session import connected, fetch, fetch_all, kind_named, parse_target
+    from kubernaut.cli.lookup import kind_named, parse_target
+    from kubernaut.cli.session import connected, fetch, fetch_all
     from kubernaut.cluster import kinds
     from kubernaut.concurrency import SystemClock
 

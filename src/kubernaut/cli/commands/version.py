@@ -24,7 +24,8 @@ def command(of_cluster: bool, kubeconfig: Path | None, context: str | None) -> N
 
 async def _ask(terminal: Terminal, where: Where) -> None:
     from kubernaut.api import names
-    from kubernaut.cli.session import OUR_KINDS, connected
+    from kubernaut.cli.lookup import OUR_KINDS
+    from kubernaut.cli.session import connected
     from kubernaut.cluster import Forbidden, NotFound, crd_annotation
 
     async with connected(where, terminal) as cluster:
