@@ -1,15 +1,19 @@
 """Following an execution to its end: a line for every change, and the exit code that its end stands for."""
 
 import asyncio
-from contextlib import aclosing
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Self
 
+from kubernaut.cli.advice import has_ended, next_commands
 from kubernaut.cli.exits import Exit
 from kubernaut.cli.failures import CommandFailed
+from kubernaut.cli.lookup import short_name
+from kubernaut.cli.options import in_namespace
 from kubernaut.cli.output import Json, colour_of, moment, part, parts, span, took, value_at
-from kubernaut.cli.session import short_name, versions_of
+from kubernaut.cli.session import versions_of
 from kubernaut.cli.terminal import Terminal
-from kubernaut.cluster import Cluster, ResourceKind
+from kubernaut.cluster import Cluster, ResourceKind, kinds
 
 _ENDS = {
     "Completed": Exit.SUCCEEDED,
@@ -35,6 +39,30 @@ def exit_for(found: Json) -> Exit | None:
     return _ENDS.get(str(status.get("phase")))
 
 
+@asynccontextmanager
+async def waiting(
+    terminal: Terminal, kind: ResourceKind, name: str, namespace: str, seconds: float | None
+) -> AsyncGenerator[None]:
+    """Around every wait: after so many seconds, or an interrupt, it says that the execution goes on, and how to
+    follow it. Raises CommandFailed when the seconds run out.
+    """
+    again = f"kubernaut watch {shown_target(kind, name)}{in_namespace(namespace)}"
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise CommandFailed(
+            f"{name} has not ended within {span(seconds or 0)}; it goes on",
+            mend=f"Follow it with: {again}",
+            code=Exit.TIMED_OUT,
+        ) from None
+    except asyncio.CancelledError:  # Ctrl-C: the event loop cancels what it runs
+        terminal.remark(
+            f"{name} goes on; follow it with: {again}, stop it with: {again.replace('watch', 'cancel', 1)}"
+        )
+        raise
+
+
 async def follow(
     terminal: Terminal,
     cluster: Cluster,
@@ -45,24 +73,34 @@ async def follow(
 ) -> Exit:
     """Prints every change until the end. Raises CommandFailed when the seconds run out."""
     progress = Progress(terminal)
-    try:
-        async with asyncio.timeout(seconds):
-            async with aclosing(versions_of(cluster, kind, name, namespace)) as versions:
-                async for found in versions:
-                    if found is None:
-                        raise CommandFailed(f"{kind.kind} {name!r} was deleted while it was watched")
-                    progress.show(found)
-                    code = exit_for(found)
-                    if code is not None:
-                        progress.show_end(found)
-                        return code
-    except TimeoutError:
-        raise CommandFailed(
-            f"{name} has not ended within {span(seconds or 0)}; it goes on",
-            mend=f"Follow it with: kubernaut watch {short_name(kind)}/{name} -n {namespace}",
-            code=Exit.TIMED_OUT,
-        ) from None
+    async with (
+        waiting(terminal, kind, name, namespace, seconds),
+        progress,
+        aclosing(versions_of(cluster, kind, name, namespace)) as versions,
+    ):
+        async for found in versions:
+            if found is None:
+                raise CommandFailed(f"{kind.kind} {name!r} was deleted while it was watched")
+            progress.show(found)
+            code = exit_for(found)
+            if code is not None and (has_ended(found) or _is_heard(found)):
+                progress.show_end(found)
+                if code is not Exit.SUCCEEDED:
+                    for one in next_commands(found):
+                        terminal.remark(f"next: {one.command}  ({one.purpose})")
+                return code
     raise AssertionError("versions end with None")
+
+
+def _is_heard(found: Json) -> bool:
+    """Whether the controller has seen what was last asked of it."""
+    seen = value_at(found, "status.observedGeneration") or 0
+    return int(seen) >= int(value_at(found, "metadata.generation") or 0)
+
+
+def shown_target(kind: ResourceKind, name: str) -> str:
+    """As it would be typed: a WorkflowExecution needs no kind before its name."""
+    return name if kind is kinds.WORKFLOW_EXECUTIONS else f"{short_name(kind)}/{name}"
 
 
 class Progress:
@@ -72,10 +110,21 @@ class Progress:
         self._terminal = terminal
         self._told: dict[str, str] = {}
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
     def show(self, found: Json) -> None:
         alone = [part(found, "status")] if found["kind"] == "ActionExecution" else []
         for step in parts(found, "status.steps") or alone:
             self._show_step(step, found)
+
+    def note(self, found: Json) -> None:
+        """Takes a version as known: only what changes after it is shown."""
+        for step in parts(found, "status.steps"):
+            self._told[str(step["name"])] = _state(step)
 
     def show_end(self, found: Json) -> None:
         status: Json = found["status"]
@@ -90,13 +139,17 @@ class Progress:
         name = str(step.get("name") or found["metadata"]["name"])
         phase = str(step.get("phase") or "Pending")
         details = _details(step)
-        if self._told.get(name, "Pending") == f"{phase} {details}" or (phase == "Pending" and not details):
+        if self._told.get(name, "Pending") == _state(step) or (phase == "Pending" and not details):
             return
-        self._told[name] = f"{phase} {details}"
+        self._told[name] = _state(step)
         self._terminal.say(
             f"{_since_start(step, found):>8}  {self._terminal.paint(phase.ljust(13), colour_of(phase))} {name}"
             + (f"  {details}" if details else "")
         )
+
+
+def _state(step: Json) -> str:
+    return f"{step.get('phase') or 'Pending'} {_details(step)}"
 
 
 def _details(step: Json) -> str:

@@ -1,6 +1,8 @@
-"""Asking something of a running execution: an entry appended to `spec.requests`."""
+"""Asking something of an execution: an entry appended to `spec.requests`, or `spec.stop` of a lone action."""
 
-from kubernaut.cli.output import parts, value_at
+from datetime import datetime
+
+from kubernaut.cli.output import moment, parts, value_at
 from kubernaut.cli.session import fetch
 from kubernaut.cluster import Cluster, Conflict, Forbidden, Invalid, Json, NotFound, ResourceKind, kinds
 from kubernaut.concurrency import SystemClock
@@ -10,23 +12,26 @@ _SELF_REVIEWS = ResourceKind(
     "authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews", namespaced=False
 )
 _TRIES = 5
+_STOPS = {"cancel": "Cancelled", "abort": "Aborted"}
 
 
-async def ask(cluster: Cluster, name: str, namespace: str, what: str, reason: str) -> None:
+async def ask(
+    cluster: Cluster, name: str, namespace: str, what: str, reason: str, *, step: str = "", outcome: str = ""
+) -> None:
     """Appends the request. Raises ClusterError; Conflict only when the object changes all the time."""
-    request: Json = {"type": what, "at": SystemClock().now().strftime("%Y-%m-%dT%H:%M:%SZ")}
-    if reason:
-        request["reason"] = reason
     user = await _own_name(cluster)
-    if user:
-        request["requester"] = {"username": user}
     for tries_left in reversed(range(_TRIES)):
         found = await fetch(cluster, kinds.WORKFLOW_EXECUTIONS, name, namespace)
-        requests = [*parts(found, "spec.requests"), request]
+        request: Json = {"type": what, "at": _timestamp(_now(found, step))}
+        request |= {
+            key: value for key, value in (("reason", reason), ("step", step), ("outcome", outcome)) if value
+        }
+        if user:
+            request["requester"] = {"username": user}
         # The resourceVersion keeps two people from losing one another's request.
         change = {
             "metadata": {"resourceVersion": found["metadata"]["resourceVersion"]},
-            "spec": {"requests": requests},
+            "spec": {"requests": [*parts(found, "spec.requests"), request]},
         }
         try:
             await cluster.patch(kinds.WORKFLOW_EXECUTIONS, name, namespace, change)
@@ -35,6 +40,31 @@ async def ask(cluster: Cluster, name: str, namespace: str, what: str, reason: st
                 raise
         else:
             return
+
+
+async def stop_action(cluster: Cluster, found: Json, what: str, reason: str) -> None:
+    """Asks the running attempt of a lone ActionExecution to end. Raises ClusterError."""
+    user = await _own_name(cluster) or "somebody"
+    why = f": {reason}" if reason else "."
+    stop = {
+        "reason": _STOPS[what],
+        "at": _timestamp(SystemClock().now()),
+        "message": f"{what.capitalize()} was requested by {user}{why}",
+    }
+    metadata = found["metadata"]
+    change = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "spec": {"stop": stop}}
+    await cluster.patch(kinds.ACTION_EXECUTIONS, metadata["name"], metadata["namespace"], change)
+
+
+def _now(found: Json, step: str) -> datetime:
+    """Not before what is spoken about, even where this machine's clock is behind the controller's."""
+    now = SystemClock().now()
+    ends = [moment(one.get("completedAt")) for one in parts(found, "status.steps") if step and one["name"] == step]
+    return max([now, *(end for end in ends if end is not None)])
+
+
+def _timestamp(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 async def _own_name(cluster: Cluster) -> str:

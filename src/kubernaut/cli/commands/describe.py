@@ -26,7 +26,8 @@ def command(target: str, namespace: str | None, kubeconfig: Path | None, context
 
 
 async def _describe(terminal: Terminal, where: Where, target: str) -> None:
-    from kubernaut.cli.session import connected, fetch, parse_target
+    from kubernaut.cli.lookup import parse_target
+    from kubernaut.cli.session import connected, fetch
     from kubernaut.cluster import kinds
     from kubernaut.concurrency import SystemClock
 

@@ -43,7 +43,8 @@ async def _logs(
     terminal: Terminal, where: Where, target: str, step: str | None, follow: bool, tail: int | None
 ) -> None:
     from kubernaut.api import names
-    from kubernaut.cli.session import connected, fetch, fetch_all, parse_target
+    from kubernaut.cli.lookup import parse_target
+    from kubernaut.cli.session import connected, fetch, fetch_all
     from kubernaut.cluster import kinds
 
     kind, name = parse_target(target)

@@ -27,7 +27,8 @@ def command(
 
 async def _watch(terminal: Terminal, where: Where, target: str, seconds: float | None) -> int:
     from kubernaut.cli.following import follow
-    from kubernaut.cli.session import connected, parse_target
+    from kubernaut.cli.lookup import parse_target
+    from kubernaut.cli.session import connected
 
     kind, name = parse_target(target)
     async with connected(where, terminal) as cluster:
