@@ -1,7 +1,7 @@
 """Judging files as the door does, each fault with its line and column."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kubernaut.admission import Document, Door, check, check_action, check_definition, read_document
 from kubernaut.api.action import ActionExecution
@@ -15,6 +15,9 @@ from kubernaut.cli.manifests import Manifest
 from kubernaut.cli.output import Json
 from kubernaut.cli.terminal import Terminal
 from kubernaut.safety import check_cel
+
+if TYPE_CHECKING:
+    from kubernaut.cluster import Cluster
 
 _OUR_KINDS = (
     "WorkflowExecution",
@@ -105,6 +108,30 @@ def _definition(contract: ActionContract, account: str) -> ActionDefinition:
             contract=contract.spec,
         ),
     )
+
+
+async def catalogue_of(cluster: "Cluster") -> Catalogue | None:
+    """The catalogue of a cluster; None where one may not look: the controller judges with the one it sees."""
+    import msgspec
+
+    from kubernaut.cli.session import fetch_all
+    from kubernaut.cluster import Forbidden, kinds
+
+    try:
+        stored = await fetch_all(cluster, kinds.ACTION_DEFINITIONS, None)
+    except Forbidden:
+        return None
+    return {item.spec.action_type: item for item in msgspec.convert(stored, list[ActionDefinition])}
+
+
+def refuse_document(document: Json, catalogue: Catalogue) -> None:
+    """Raises CommandFailed if the door would refuse a document that stands in no file."""
+    found = faults_in([Manifest(document, "")], catalogue, is_offline=True)
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        fault = found[0].fault
+        message = f"refused: {fault.path}: {fault.message}{more}"
+        raise CommandFailed(message, mend=fault.mend, code=Exit.REFUSED)
 
 
 def refuse_faults(terminal: Terminal, found: Sequence[Found]) -> None:

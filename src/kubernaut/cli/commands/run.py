@@ -61,7 +61,8 @@ class _Submission:
 
     async def carry_out(self, manifests: "list[Manifest]", *, wait: bool, seconds: float | None) -> int:
         from kubernaut.cli.following import follow
-        from kubernaut.cli.session import connected, kind_named, require_installation
+        from kubernaut.cli.lookup import kind_named
+        from kubernaut.cli.session import connected, require_installation
         from kubernaut.cluster import kinds
 
         executions = (kinds.WORKFLOW_EXECUTIONS, kinds.ACTION_EXECUTIONS)
@@ -89,19 +90,11 @@ class _Submission:
 
     async def _judge(self, cluster: "Cluster", manifests: "list[Manifest]") -> None:
         """The door's verdict before anything is created. Raises CommandFailed."""
-        import msgspec
+        from kubernaut.cli.linting import catalogue_of, faults_in, refuse_faults
 
-        from kubernaut.api.definition import ActionDefinition
-        from kubernaut.cli.linting import faults_in, refuse_faults
-        from kubernaut.cli.session import fetch_all
-        from kubernaut.cluster import Forbidden, kinds
-
-        try:
-            stored = await fetch_all(cluster, kinds.ACTION_DEFINITIONS, None)
-        except Forbidden:  # the controller will judge with the catalogue that it sees
-            return
-        catalogue = {item.spec.action_type: item for item in msgspec.convert(stored, list[ActionDefinition])}
-        refuse_faults(self._terminal, faults_in(manifests, catalogue, is_offline=True))
+        catalogue = await catalogue_of(cluster)
+        if catalogue is not None:
+            refuse_faults(self._terminal, faults_in(manifests, catalogue, is_offline=True))
 
     async def _apply(self, cluster: "Cluster", manifests: "list[Manifest]") -> None:
         from kubernaut.cluster import apply_manifests
@@ -161,7 +154,7 @@ class _Submission:
 
     def _placed(self, document: Json) -> Json:
         """With the namespace that it will live in. Raises CommandFailed where file and option disagree."""
-        from kubernaut.cli.session import kind_named
+        from kubernaut.cli.lookup import kind_named
 
         metadata = part(document, "metadata")
         said, asked = metadata.get("namespace"), self._where.namespace
