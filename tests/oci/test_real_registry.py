@@ -59,11 +59,12 @@ async def serving(port: int) -> None:
     raise AssertionError("docker-registry did not come up")
 
 
-async def run_registry(folder: Path, *, login: bool) -> AsyncGenerator[str]:
+async def run_registry(folder: Path, *, login: bool, port: int = 0) -> AsyncGenerator[str]:
+    """A docker-registry at work, by its address. Port 0: any free one."""
     program = peer("docker-registry")
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+        probe.bind(("127.0.0.1", port))
+        port = probe.getsockname()[1]
     settings: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "error"},

@@ -114,12 +114,10 @@ def test_every_fault_is_found_at_once_with_its_place_and_the_nearest_name(tmp_pa
 def test_values_that_contradict_each_other_are_refused() -> None:
     flags = {
         "controller.leaderElection.lease": "5s",
-        "execution.defaultTimeout": "1h",
         "controller.metricsPort": 8080,
     }
     assert [fault.split()[0] for fault in faults(flags=flags)] == [
         "controller.leaderElection",
-        "execution.defaultTimeout",
         "controller.metricsPort",
     ]
 
@@ -133,7 +131,9 @@ def test_values_that_contradict_each_other_are_refused() -> None:
         ("cluster: {burst: 1.5}", "must be a whole number"),
         ("cluster: {context: 5}", "must be text"),
         ("execution: {workspaceSize: big}", "Kubernetes quantity"),
-        ("execution: {defaultTimeout: 0}", "longer than 0 s"),
+        ("execution: {maxWorkflowTimeout: 0}", "longer than 0 s"),
+        ("registry: {plainHttp: 5}", "a list of texts, or one text with commas"),
+        ("registry: {plainHttp: [a, 5]}", "a list of texts, or one text with commas"),
         ("execution: {maxParallelSteps: 1, max-parallel-steps: 2}", "set twice"),
         ("controller: {leaderElection: {enabled: perhaps}}", "true or false"),
     ],
@@ -167,6 +167,14 @@ def test_what_kubernetes_and_others_put_into_the_environment_is_left_alone() -> 
 def test_durations_are_texts_or_seconds(written_as: object, seconds: float) -> None:
     loaded = load_settings(variables={}, flags={"retention.sweepInterval": written_as})
     assert loaded.settings.retention.sweep_interval == seconds
+
+
+@pytest.mark.parametrize("written_as", ["a:5000, b", ["a:5000", " b "], "a:5000,,b,"])
+def test_lists_are_lists_or_texts_with_commas(written_as: object) -> None:
+    loaded = load_settings(variables={}, flags={"registry.plainHttp": written_as})
+    assert loaded.settings.registry.plain_http == ("a:5000", "b")
+    (knob,) = [knob for knob in loaded.describe() if knob.path == "registry.plainHttp"]
+    assert knob.value == "a:5000,b"
 
 
 def test_no_knob_is_without_a_meaning_and_each_can_be_set_by_its_own_description() -> None:

@@ -15,12 +15,14 @@ from kubernaut.cluster import Cluster, ElectionTimes, Json, Key, LeaderElection
 from kubernaut.concurrency import Clock, KeyedQueue, Limiter, Supervisor, SystemClock, within
 from kubernaut.controllers.action import ActionLoop
 from kubernaut.controllers.caches import Caches, Decoded, wake_turns
+from kubernaut.controllers.contracts import ImageContracts
 from kubernaut.controllers.doors import Doors
 from kubernaut.controllers.loop import Loop
 from kubernaut.controllers.observe_action import ActionObserver
 from kubernaut.controllers.observe_workflow import WorkflowObserver
 from kubernaut.controllers.parts import part, text
 from kubernaut.controllers.recorder import Recorder
+from kubernaut.controllers.registries import RegistrySettings, registry_reader
 from kubernaut.controllers.retention import Retention, RetentionSettings
 from kubernaut.controllers.workflow import WorkflowLoop, WorkspaceSettings
 from kubernaut.planning.facts import Limits
@@ -57,6 +59,9 @@ class ControllerSettings:
     burst: int = 30
     workers: int = 8
     """Turns of one kind at the same time."""
+    max_workflow_seconds: float = 24 * 3600.0
+    """Longest timeout of a workflow, and longest wait between two attempts."""
+    registries: RegistrySettings = RegistrySettings()
     workspace: WorkspaceSettings = WorkspaceSettings()
     retention: RetentionSettings = RetentionSettings()
     leadership: LeadershipSettings | None = None
@@ -75,6 +80,7 @@ class Controller:
         self.caches = Caches(cluster, settings.namespace, self.clock)
         self.recorder = Recorder(cluster, self.clock, self.metrics)
         self.retention = Retention(cluster, self.caches, self.clock, settings.retention)
+        self.contracts = ImageContracts(registry_reader(settings.registries), self.clock)
         self.working = asyncio.Event()
         """Set while the loops run: leader, caches full."""
         self._election = self._make_election()
@@ -108,6 +114,7 @@ class Controller:
         for loop in (self.workflow_loop, self.action_loop):
             loop.start(supervisor, self.settings.workers)
         supervisor.start("events", self.recorder.run())
+        supervisor.start("contracts", self.contracts.run(self.workflow_loop.queue.add))
         supervisor.start("retention", self.retention.run())
         self.metrics.leading.set(1)
         self.working.set()
@@ -154,7 +161,7 @@ class Controller:
         settings, cluster, caches = self.settings, self.cluster, self.caches
         limiter = Limiter(settings.qps, settings.burst, self.clock)
         executions = Decoded(caches.executions, ActionExecution)
-        doors = Doors(caches, check_cel)
+        doors = Doors(caches, check_cel, self.contracts, settings.max_workflow_seconds)
         workflows = WorkflowLoop(
             cluster,
             caches,

@@ -92,10 +92,17 @@ class WorkflowObserver:
     def _judged(self, facts: WorkflowFacts, earlier: Earlier | None) -> WorkflowFacts:
         """What the door says; only until the workflow is admitted."""
         workflow = facts.workflow
-        door = self._doors.door(earlier.workflow if earlier else None)
+        door, obstacle = self._doors.door_for(workflow, earlier.workflow if earlier else None)
         faults = tuple(check(workflow, door))
         actions = dict(pinned_actions(workflow, door)) if not faults else dict[str, PinnedAction]()
-        return replace(facts, faults=faults, actions=actions, earlier=earlier, engine=_engine(workflow))
+        return replace(
+            facts,
+            faults=faults,
+            obstacle=obstacle,
+            actions=actions,
+            earlier=earlier,
+            engine=_engine(workflow),
+        )
 
     def _shape(self, workflow: WorkflowExecution) -> tuple[str, Graph, Graph]:
         """Hash and graphs of the spec, computed once a generation."""

@@ -6,10 +6,12 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 from kubernaut.cluster import Cluster, ElectionTimes
 from kubernaut.controllers.controller import Controller, ControllerSettings, LeadershipSettings
 from kubernaut.controllers.endpoints import Endpoints
+from kubernaut.controllers.registries import RegistrySettings
 from kubernaut.controllers.retention import RetentionSettings
 from kubernaut.controllers.workflow import WorkspaceSettings
 from kubernaut.planning.facts import Limits
@@ -25,6 +27,8 @@ def controller_settings(settings: Settings) -> ControllerSettings:
         qps=settings.cluster.qps,
         burst=settings.cluster.burst,
         workers=controller.workers,
+        max_workflow_seconds=execution.max_workflow_timeout,
+        registries=_registries(settings),
         workspace=WorkspaceSettings(execution.workspace_size, execution.storage_class),
         retention=RetentionSettings(
             settings.retention.age, settings.retention.count, settings.retention.sweep_interval
@@ -40,6 +44,8 @@ def limits_of(settings: Settings) -> Limits:
         default_parallel=execution.max_parallel_steps,
         complexity_threshold=execution.complexity_approval_threshold,
         grace_seconds=execution.grace_period,
+        unfenced_needs_approval=execution.unfenced_needs_approval,
+        judging_seconds=settings.registry.patience,
         job_ttl_seconds=execution.job_ttl_seconds_after_finished,
     )
 
@@ -63,6 +69,15 @@ async def serve(cluster: Cluster, settings: Settings, ready: Callable[[Endpoints
             await controller.run()
     finally:
         await endpoints.stop()
+
+
+def _registries(settings: Settings) -> RegistrySettings:
+    given = settings.registry
+    return RegistrySettings(
+        docker_configs=(Path(given.docker_config),) if given.docker_config else (),
+        plain_http=given.plain_http,
+        layouts=tuple(map(Path, given.layouts)),
+    )
 
 
 def _leadership(settings: Settings) -> LeadershipSettings | None:

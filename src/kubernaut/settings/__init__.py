@@ -14,6 +14,7 @@ from kubernaut.settings.tree import (
     ExecutionSettings,
     LeaderElectionSettings,
     LoggingSettings,
+    RegistrySettings,
     RetentionSettings,
     Settings,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "LeaderElectionSettings",
     "Loaded",
     "LoggingSettings",
+    "RegistrySettings",
     "RetentionSettings",
     "Settings",
     "SettingsError",

@@ -4,7 +4,7 @@ import math
 import re
 import types
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from kubernaut.api.duration import from_duration, to_duration
 
@@ -29,9 +29,15 @@ class _Amount:
     """A Kubernetes quantity."""
 
 
+@dataclass(frozen=True)
+class _Several:
+    """A list of texts, also written as one text with commas."""
+
+
 Seconds = Annotated[float, _Duration(above=0.0)]
 Port = Annotated[int, Range(0, 65535)]
 Quantity = Annotated[str, _Amount()]
+Texts = Annotated[tuple[str, ...], _Several()]
 
 _QUANTITY = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[kMGTPE]|[KMGTPE]i)?")
 _YES = frozenset({"true", "yes", "on", "1"})
@@ -76,12 +82,24 @@ def _noted(written: object, inner: Any, notes: list[Any]) -> Any:
     (note,) = notes
     if isinstance(note, _Duration):
         return _read_seconds(written, note.above)
+    if isinstance(note, _Several):
+        return _read_several(written)
     value = read_value(written, inner)
     if isinstance(note, _Amount) and not _QUANTITY.fullmatch(value):
         raise ValueError('must be a Kubernetes quantity such as "1Gi"')
     if isinstance(note, Range) and not note.low <= value <= note.high:
         raise ValueError(f"must be from {note.low:g} to {note.high:g}")
     return value
+
+
+def _read_several(written: object) -> tuple[str, ...]:
+    if isinstance(written, str):
+        return tuple(text for part in written.split(",") if (text := part.strip()))
+    if isinstance(written, list | tuple):
+        texts = cast("list[object]", written)
+        if all(isinstance(text, str) and text.strip() for text in texts):
+            return tuple(str(text).strip() for text in texts)
+    raise ValueError("must be a list of texts, or one text with commas between them")
 
 
 def _read_bool(written: object) -> bool:
@@ -133,6 +151,8 @@ def show_value(value: object, kind: Any) -> str:
         return "true" if value else "false"
     if get_origin(kind) is Annotated and isinstance(get_args(kind)[1], _Duration):
         return to_duration(float(str(value)))
+    if isinstance(value, tuple):
+        return ",".join(cast("tuple[str, ...]", value)) or '""'
     if isinstance(value, float):
         return f"{value:g}"
     return str(value) or '""'

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from kubernaut.settings.reading import Port, Quantity, Range, Seconds
+from kubernaut.settings.reading import Port, Quantity, Range, Seconds, Texts
 
 Preset = Literal["", "small", "medium", "large"]
 
@@ -94,12 +94,13 @@ class ExecutionSettings:
     complexity_approval_threshold: Annotated[int, Range(0, 10_000)] = 10
     """A workflow with more steps waits for an approval."""
 
-    default_timeout: Seconds = 300.0
-    """Of a step that does not say. Too short: slow actions are stopped half-way and their outcome is
-    unknown."""
+    max_workflow_timeout: Seconds = 24 * 3600.0
+    """Longest `timeout` of a workflow, and longest wait between two attempts of a step. How long a step may take
+    is its action's contract to say: `timeout` (5m) and `maxTimeout` (15m)."""
 
-    max_timeout: Seconds = 900.0
-    """Longest timeout of a step whose action's contract does not allow more."""
+    unfenced_needs_approval: bool = True
+    """A workflow with an image that takes no fence waits for an approval: nothing keeps a second pod of it from
+    acting again. Off: such images run like any other, and are never retried."""
 
     workspace_size: Quantity = "1Gi"
     """Size of the volume that steps of a workflow share when they use one."""
@@ -113,6 +114,24 @@ class ExecutionSettings:
 
     grace_period: Seconds = 30.0
     """How long a stopped action may take to end by itself before it is killed."""
+
+
+@dataclass(frozen=True)
+class RegistrySettings:
+    """Where contracts are read of images that the catalogue does not name."""
+
+    docker_config: str = ""
+    """File with logins for registries, as `docker login` writes it. Empty: none; private images are refused."""
+
+    plain_http: Texts = ()
+    """Registries (host:port) that speak HTTP; those on loopback need no saying. What is read is checked against
+    its digest; logins would go over the wire in clear."""
+
+    layouts: Texts = ()
+    """Folders of images (OCI layouts) that are looked into first, by digest."""
+
+    patience: Seconds = 120.0
+    """How long a workflow waits for a registry that does not answer, before it is refused."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +166,7 @@ class Settings:
     cluster: ClusterSettings = ClusterSettings()
     controller: ControllerSettings = ControllerSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    registry: RegistrySettings = RegistrySettings()
     retention: RetentionSettings = RetentionSettings()
     logging: LoggingSettings = LoggingSettings()
 
@@ -184,8 +204,6 @@ def contradictions(settings: Settings) -> list[tuple[str, str]]:
                 f"and {election.retry:g} s",
             )
         )
-    if settings.execution.default_timeout > settings.execution.max_timeout:
-        found.append(("execution.defaultTimeout", "is longer than execution.maxTimeout"))
     controller = settings.controller
     if controller.health_port == controller.metrics_port != 0:
         found.append(("controller.metricsPort", "is also controller.healthPort"))
