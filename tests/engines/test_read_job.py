@@ -152,3 +152,30 @@ def test_a_message_that_is_no_result_harms_nothing(message: str) -> None:
     outcome = read_job(job(FAILED), [pod(ended(1, message))], []).outcome
     assert outcome is not None
     assert outcome.executed is None
+
+
+def test_a_pod_that_is_gone_still_tells_why_it_went() -> None:
+    disrupted = DISRUPTED | {"reason": "DeletionByPodGC"}
+    policy = job(("Failed", "PodFailurePolicy"))
+    policy["status"]["conditions"][0]["message"] = "Pod n/p has condition DisruptionTarget matching FailJob rule"
+    last = pod({"running": {"startedAt": AT}}, disrupted, phase="Failed")
+    facts = read_job(policy, [], [], departed=[last])
+    assert (facts.reason, facts.container_started) == ("NodeLost", True)
+    assert needs_log(facts, []) is None
+    # Nobody remembers it: that it was taken away is all that the Job says.
+    forgotten = read_job(policy, [], [])
+    assert (forgotten.reason, forgotten.container_started) == ("Evicted", None)
+
+
+def test_an_interrupted_action_does_not_hide_by_whom() -> None:
+    said = {"v": 1, "executed": "no", "reason": "Interrupted", "message": "SIGTERM came first", "outputs": {}}
+    last = pod(ended(143, json.dumps(said)), DISRUPTED | {"reason": "EvictionByEvictionAPI"})
+    facts = read_job(job(FAILED), [], [], departed=[last])
+    assert facts.outcome is not None
+    assert (facts.reason, facts.outcome.reason, facts.outcome.executed) == ("Evicted", "", "no")
+    assert facts.outcome.message == "SIGTERM came first"
+
+
+def test_a_pod_that_never_started_and_is_gone_proves_nothing() -> None:
+    last = pod({"waiting": {"reason": "ContainerCreating"}})
+    assert read_job(job(FAILED), [], [], departed=[last]).container_started is None
