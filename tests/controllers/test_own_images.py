@@ -1,4 +1,4 @@
-"""Steps that name images of their own: the contract comes from a real registry, or from a layout that the node has."""
+"""Steps that name images of their own: their contracts come from a real registry, or from a layout."""
 
 import socket
 from collections.abc import AsyncGenerator
@@ -27,7 +27,7 @@ from kubernaut.oci import (
     sha256,
 )
 from kubernaut.planning.facts import Limits
-from oci.test_real_registry import run_registry
+from registries import run_registry
 
 pytestmark = [pytest.mark.journey]
 
@@ -72,13 +72,12 @@ class Place:
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncGenerator[Place]:
     (tmp_path / "cluster").mkdir()
-    async with open_bench(tmp_path / "cluster", limits=Limits()) as bench:
-        async for address in run_registry(tmp_path, login=False):
-            yield Place(bench, address, ImageLayout.create(tmp_path / "layout"))
+    async with open_bench(tmp_path / "cluster", limits=Limits()) as bench, run_registry(tmp_path) as address:
+        yield Place(bench, address, ImageLayout.create(tmp_path / "layout"))
 
 
-def own(image: str, type: str = "team/own", **inputs: Any) -> Json:
-    return step("own", type=type, image=image, inputs=inputs)
+def own(image: str, action: str = "team/own", **inputs: Any) -> Json:
+    return step("own", type=action, image=image, inputs=inputs)
 
 
 @pytest.mark.peer
@@ -142,17 +141,16 @@ async def test_an_image_without_a_fence_waits_for_an_approval_and_says_why(place
 @pytest.mark.peer
 async def test_a_closed_registry_lets_the_controller_in_only_with_a_login(tmp_path: Path) -> None:
     (tmp_path / "cluster").mkdir()
-    async with open_bench(tmp_path / "cluster") as bench:
-        async for address in run_registry(tmp_path, login=True):
-            async with bench.controller():
-                await bench.submit("run", [own(f"{address}/team/own@{sha256(b'x')}")])
-                ended = await bench.until_ended("run")
-            (tmp_path / "config.json").write_text(f'{{"auths": {{"{address}": {{"auth": "dXNlcjpwYTpzcw=="}}}}}}')
-            registries = RegistrySettings(docker_configs=(tmp_path / "config.json",))
-            bench.settings = replace(bench.settings, registries=registries)
-            async with bench.controller():
-                await bench.submit("again", [own(f"{address}/team/own@{sha256(b'x')}")])
-                again = await bench.until_ended("again")
+    async with open_bench(tmp_path / "cluster") as bench, run_registry(tmp_path, login=True) as address:
+        async with bench.controller():
+            await bench.submit("run", [own(f"{address}/team/own@{sha256(b'x')}")])
+            ended = await bench.until_ended("run")
+        (tmp_path / "config.json").write_text(f'{{"auths": {{"{address}": {{"auth": "dXNlcjpwYTpzcw=="}}}}}}')
+        registries = RegistrySettings(docker_configs=(tmp_path / "config.json",))
+        bench.settings = replace(bench.settings, registries=registries)
+        async with bench.controller():
+            await bench.submit("again", [own(f"{address}/team/own@{sha256(b'x')}")])
+            again = await bench.until_ended("again")
     assert "does not let the controller in" in ended["status"]["message"]
     assert "the setting registry.dockerConfig" in ended["status"]["message"]
     assert "the image is not in its registry" in again["status"]["message"]
@@ -201,7 +199,7 @@ async def test_a_run_goes_on_when_its_registry_comes_back(tmp_path: Path) -> Non
         async with bench.controller():
             await bench.submit("run", [own(image)])
             await bench.until_phase("run", "Validating")
-            async for address in run_registry(tmp_path, login=False, port=port):
+            async with run_registry(tmp_path, port=port) as address:
                 async with RegistryClient() as client:
                     await push_image(client, layout, digest, Reference(address, "team/own"))
                 bench.clock.skipped += 30

@@ -1,9 +1,7 @@
 """The client, the layout and the builder against docker-registry and skopeo, which others wrote."""
 
 import asyncio
-import json
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -13,7 +11,6 @@ import pytest
 
 from kubernaut.api.contract import ActionContract, ContractMeta, ContractSpec
 from kubernaut.api.names import IMAGE_LABEL_CONTRACT
-from kubernaut.concurrency import SystemClock
 from kubernaut.oci import (
     ContractMissing,
     Credential,
@@ -36,65 +33,24 @@ from kubernaut.oci import (
     unpack_image,
 )
 from peers import peer
+from registries import run_registry
 
 pytestmark = [pytest.mark.peer, pytest.mark.journey]
 
 CONTRACT = ActionContract(
     metadata=ContractMeta(name="test/act", version="1.2.3"), spec=ContractSpec(description="d")
 )
-# bcrypt of "pa:ss"
-HTPASSWD = "user:$2b$05$abcdefghijklmnopqrstuuZImxV28ixwKVAA3Ib6WvqJ3jaF2SHwO\n"
-
-
-async def serving(port: int) -> None:
-    for _ in range(400):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await SystemClock().sleep(0.02)
-        else:
-            writer.close()
-            await writer.wait_closed()
-            return
-    raise AssertionError("docker-registry did not come up")
-
-
-async def run_registry(folder: Path, *, login: bool, port: int = 0) -> AsyncGenerator[str]:
-    """A docker-registry at work, by its address. Port 0: any free one."""
-    program = peer("docker-registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", port))
-        port = probe.getsockname()[1]
-    settings: dict[str, object] = {
-        "version": "0.1",
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "store")}},
-        "http": {"addr": f"127.0.0.1:{port}"},
-    }
-    if login:
-        (folder / "htpasswd").write_text(HTPASSWD)
-        settings["auth"] = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
-    (folder / "config.yml").write_text(json.dumps(settings))
-    process = await asyncio.create_subprocess_exec(
-        program, "serve", str(folder / "config.yml"), stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        await serving(port)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.kill()
-        await process.wait()
 
 
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncGenerator[str]:
-    async for address in run_registry(tmp_path, login=False):
+    async with run_registry(tmp_path) as address:
         yield address
 
 
 @pytest.fixture
 async def closed_registry(tmp_path: Path) -> AsyncGenerator[str]:
-    async for address in run_registry(tmp_path, login=True):
+    async with run_registry(tmp_path, login=True) as address:
         yield address
 
 
