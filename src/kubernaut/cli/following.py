@@ -1,9 +1,9 @@
 """Following an execution to its end: a line for every change, and the exit code that its end stands for."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
-from typing import Any, Self
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 from kubernaut.cli.advice import has_ended, next_commands
 from kubernaut.cli.exits import Exit
@@ -11,9 +11,14 @@ from kubernaut.cli.failures import CommandFailed
 from kubernaut.cli.lookup import short_name
 from kubernaut.cli.options import in_namespace
 from kubernaut.cli.output import Json, colour_of, moment, part, parts, span, took, value_at
+from kubernaut.cli.screen import Line, drawn
 from kubernaut.cli.session import versions_of
 from kubernaut.cli.terminal import Terminal
 from kubernaut.cluster import Cluster, ResourceKind, kinds
+from kubernaut.concurrency import SystemClock
+
+if TYPE_CHECKING:
+    from kubernaut.cli.drawing import Place
 
 _ENDS = {
     "Completed": Exit.SUCCEEDED,
@@ -72,23 +77,32 @@ async def follow(
     seconds: float | None = None,
 ) -> Exit:
     """Prints every change until the end. Raises CommandFailed when the seconds run out."""
-    progress = Progress(terminal)
+    progress = Drawing(terminal) if terminal.is_live and kind is kinds.WORKFLOW_EXECUTIONS else Progress(terminal)
     async with (
         waiting(terminal, kind, name, namespace, seconds),
         progress,
         aclosing(versions_of(cluster, kind, name, namespace)) as versions,
     ):
-        async for found in versions:
-            if found is None:
-                raise CommandFailed(f"{kind.kind} {name!r} was deleted while it was watched")
-            progress.show(found)
-            code = exit_for(found)
-            if code is not None and (has_ended(found) or _is_heard(found)):
-                progress.show_end(found)
-                if code is not Exit.SUCCEEDED:
-                    for one in next_commands(found):
-                        terminal.remark(f"next: {one.command}  ({one.purpose})")
-                return code
+        found = await _last(versions, progress)
+    if found is None:
+        raise CommandFailed(f"{kind.kind} {name!r} was deleted while it was watched")
+    progress.show_end(found)
+    code = exit_for(found)
+    assert code is not None, "it was followed until there was one"
+    if code is not Exit.SUCCEEDED:
+        for one in next_commands(found):
+            terminal.remark(f"next: {one.command}  ({one.purpose})")
+    return code
+
+
+async def _last(versions: AsyncGenerator[Json | None, None], progress: "Progress") -> Json | None:
+    """Shows every version until the execution has come to rest; None where it was deleted before."""
+    async for found in versions:
+        if found is None:
+            return None
+        progress.show(found)
+        if exit_for(found) is not None and (has_ended(found) or _is_heard(found)):
+            return found
     raise AssertionError("versions end with None")
 
 
@@ -146,6 +160,45 @@ class Progress:
             f"{_since_start(step, found):>8}  {self._terminal.paint(phase.ljust(13), colour_of(phase))} {name}"
             + (f"  {details}" if details else "")
         )
+
+
+class Drawing(Progress):
+    """Draws the steps, what waits for what, and how far each is; on a terminal."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__(terminal)
+        self._found: Json | None = None
+        self._places: list[Place] = []
+        self._stack = AsyncExitStack()
+        self._changed = asyncio.Event()
+        self._clock = SystemClock()
+
+    async def __aenter__(self) -> Self:
+        self._changed = await self._stack.enter_async_context(drawn(self._terminal, self._picture))
+        return self
+
+    async def __aexit__(self, *reason: Any) -> None:
+        await self._stack.__aexit__(*reason)
+
+    def show(self, found: Json) -> None:
+        from kubernaut.cli.drawing import places_of
+
+        self._places = self._places or places_of(found)
+        self._found = found
+        self._changed.set()
+
+    def show_end(self, found: Json) -> None:
+        """The head line has said how it ended; what remains is why."""
+        if value_at(found, "status.message"):
+            self._terminal.say(f"  {found['status']['message']}")
+
+    def _picture(self, height: int) -> Sequence[Line]:
+        from kubernaut.cli.drawing import workflow_picture
+
+        if self._found is None:
+            return []
+        plain = not self._terminal.has_unicode
+        return workflow_picture(self._found, self._places, self._clock.now(), height, plain=plain)
 
 
 def _state(step: Json) -> str:

@@ -129,3 +129,51 @@ async def versions_of(
             if clock.monotonic() - lost_since > _PATIENCE_SECONDS:
                 raise
             await clock.sleep(1.0)
+
+
+async def changes_of(
+    cluster: Cluster, kind: ResourceKind, namespace: str | None, selector: str = "", clock: Clock | None = None
+) -> AsyncGenerator[tuple[tuple[str, str], Json | None], None]:
+    """Every object of a kind with its (namespace, name), then each that changes; None for one that is gone.
+
+    Never ends by itself. Losing the server for up to a minute is bridged.
+    """
+    clock = clock or SystemClock()
+    lost_since: float | None = None
+    known: set[tuple[str, str]] = set()
+    version = ""
+    while True:
+        try:
+            if not version:
+                listed = await cluster.list(kind, namespace, label_selector=selector)
+                found = {_key(item): item for item in listed.items}
+                for key in known - found.keys():
+                    yield key, None
+                for key, item in found.items():
+                    yield key, item
+                known, version = set(found), listed.resource_version
+            lost_since = None
+            watching = cluster.watch(kind, namespace, label_selector=selector, resource_version=version)
+            async with aclosing(watching) as events:
+                async for event in events:
+                    version = str(event.object["metadata"]["resourceVersion"])
+                    key = _key(event.object)
+                    if event.type == "DELETED":
+                        known.discard(key)
+                        yield key, None
+                    elif event.type != "BOOKMARK":
+                        known.add(key)
+                        yield key, event.object
+        except Gone:
+            version = ""
+        except NotFound as error:
+            raise await missing_kind(cluster, kind) or error from error
+        except (Unreachable, ServerError):
+            lost_since = lost_since if lost_since is not None else clock.monotonic()
+            if clock.monotonic() - lost_since > _PATIENCE_SECONDS:
+                raise
+            await clock.sleep(1.0)
+
+
+def _key(found: Json) -> tuple[str, str]:
+    return str(found["metadata"].get("namespace", "")), str(found["metadata"].get("name", ""))

@@ -29,6 +29,11 @@ class Terminal:
         """No colour in pipes, nor where NO_COLOR is set (no-color.org)."""
         return self.is_live and not self.environment.get("NO_COLOR")
 
+    @property
+    def has_unicode(self) -> bool:
+        """Whether drawn branches and marks come through."""
+        return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+
     def paint(self, text: str, colour: str) -> str:
         """The text in a colour of the terminal's palette, or as it is."""
         return click.style(text, fg=colour) if self.has_colour and colour else text
