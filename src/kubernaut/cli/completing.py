@@ -123,6 +123,18 @@ action_types = _completer(_action_types)
 namespaces = _completer(_namespaces)
 
 
+def kinds_and_executions(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The kinds of `get`, and names of the one that stands there already."""
+    kinds = {"wfe": "WorkflowExecutions", "ae": "ActionExecutions", "ad": "the catalogue"}
+    words: Sequence[str] = context.params.get("words") or ()
+    if words:
+        return executions(words[0] if words[0] in kinds else "wfe")(context, parameter, incomplete)
+    plain = [CompletionItem(word, help=told) for word, told in kinds.items() if word.startswith(incomplete)]
+    return plain + executions("wfe")(context, parameter, incomplete)
+
+
 def contexts(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completes the contexts of the kubeconfig; no cluster is asked."""
     import yaml
