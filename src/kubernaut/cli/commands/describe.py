@@ -1,22 +1,27 @@
 """`kubernaut describe`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from kubernaut.cli.options import Where, cluster_options, namespace_option
+from kubernaut.cli.advice import has_ended, next_commands, why
+from kubernaut.cli.options import Where, cluster_options, execution_argument, namespace_option
 from kubernaut.cli.output import Json, age, colour_of, format_table, part, parts, print_data, took
 from kubernaut.cli.terminal import Terminal, current_terminal
 
+if TYPE_CHECKING:
+    from kubernaut.cluster import Cluster
+
 
 @click.command("describe")
-@click.argument("target", metavar="NAME")
+@execution_argument("wfe", "ae", "ad", parameter="target")
 @namespace_option
 @cluster_options
 def command(target: str, namespace: str | None, kubeconfig: Path | None, context: str | None) -> None:
-    """Tell everything about one execution.
+    """Tell what an execution did, why it stands so, and what to type next.
 
     NAME is a WorkflowExecution's, ae/NAME, or ad/NAME of the catalogue.
     """
@@ -37,13 +42,14 @@ async def _describe(terminal: Terminal, where: Where, target: str) -> None:
         if kind is kinds.ACTION_DEFINITIONS:
             print_data(terminal, {"metadata": {"name": name}, "spec": found["spec"]}, "yaml")
             return
+        obstacles = await _obstacles(cluster, found)
         events = await cluster.list(
             kinds.EVENTS,
             where.namespace_or_default,
             field_selector=f"involvedObject.kind={kind.kind},involvedObject.name={name}",
         )
     now = SystemClock().now()
-    for line in description(terminal, found, now):
+    for line in description(terminal, found, now, obstacles):
         terminal.say(line)
     # The server may select by fewer fields than asked for (an embedded cluster may not know these).
     ours = [
@@ -51,9 +57,38 @@ async def _describe(terminal: Terminal, where: Where, target: str) -> None:
     ]
     for line in _events(terminal, ours, now):
         terminal.say(line)
+    for line in _next(found):
+        terminal.say(line)
 
 
-def description(terminal: Terminal, found: Json, now: datetime) -> Iterator[str]:
+async def _obstacles(cluster: "Cluster", found: Json) -> list[str]:
+    """Why running steps do not get going: their ActionExecutions know."""
+    from kubernaut.api import names
+    from kubernaut.cluster import kinds
+
+    if not any(step.get("phase") == "Running" for step in parts(found, "status.steps")):
+        return []
+    metadata = found["metadata"]
+    selector = f"{names.LABEL_WORKFLOW}={names.label_value(metadata['name'])}"
+    listed = await cluster.list(kinds.ACTION_EXECUTIONS, metadata["namespace"], label_selector=selector)
+    return [
+        f"{part(execution, 'spec').get('step')}: {line}"
+        for execution in listed.items
+        if not has_ended(execution)
+        for line in why(execution)
+    ]
+
+
+def _next(found: Json) -> Iterator[str]:
+    commands = next_commands(found)
+    if commands:
+        width = max(len(one.command) for one in commands)
+        yield ""
+        yield "Next:"
+        yield from (f"  {one.command.ljust(width)}   {one.purpose}" for one in commands)
+
+
+def description(terminal: Terminal, found: Json, now: datetime, obstacles: Sequence[str] = ()) -> Iterator[str]:
     """The lines about an execution itself."""
     spec, status, metadata = part(found, "spec"), part(found, "status"), part(found, "metadata")
     phase = str(status.get("phase") or "Pending")
@@ -63,7 +98,6 @@ def description(terminal: Terminal, found: Json, now: datetime) -> Iterator[str]
     facts = {
         "Phase": terminal.paint(phase, colour_of(phase)),
         "Reason": status.get("reason") if status.get("reason") != phase else "",
-        "Message": status.get("message"),
         "Asked for": spec.get("reason"),
         "Asked by": requester,
         "Action": spec.get("actionType"),
@@ -78,6 +112,9 @@ def description(terminal: Terminal, found: Json, now: datetime) -> Iterator[str]
     for title, value in facts.items():
         if value:
             yield f"  {title + ':':<11} {value}"
+    for number, line in enumerate([*why(found), *obstacles]):
+        for inner, text in enumerate(line.splitlines()):
+            yield f"  {'' if number or inner else 'Why:':<11} {text}"
     yield from _steps(terminal, status)
     yield from _attempts(terminal, status)
     yield from _values("Outputs", part(status, "outputs"))
