@@ -9,6 +9,7 @@ SHIPPED = (
     "kubernaut.actions.restart_pod",
     "kubernaut.actions.restart_deployment",
     "kubernaut.actions.patch_deployment",
+    "kubernaut.actions.apply_manifest",
     "kubernaut.actions.update_configmap",
     "kubernaut.actions.update_secret",
     "kubernaut.actions.rollout_status",

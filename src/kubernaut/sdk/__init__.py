@@ -25,7 +25,7 @@ from kubernaut.cluster import (
 from kubernaut.sdk.contracts import DnsLabel, DnsName, Duration, Inputs, Outputs, Secret
 from kubernaut.sdk.declare import Action, action
 from kubernaut.sdk.errors import ActionError, Failed, Refused
-from kubernaut.sdk.handle import ClusterHandle
+from kubernaut.sdk.handle import ClusterHandle, managers_of
 from kubernaut.sdk.run import Run
 from kubernaut.sdk.undo import Object
 
@@ -54,4 +54,5 @@ __all__ = [
     "Unreachable",
     "action",
     "kinds",
+    "managers_of",
 ]

@@ -7,7 +7,7 @@ changed is kept for the report and for the rollback.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,14 +22,27 @@ from kubernaut.cluster import (
     ResourceKind,
     kinds,
 )
+from kubernaut.cluster.discovery import served_kind
 from kubernaut.sdk.errors import DryRunRefused
 from kubernaut.sdk.journal import Journal, Made, Target, Verb
 from kubernaut.sdk.undo import Object, Operations, differences
 
 Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
+# Of changes by `patch`; `apply` has the author name one.
+_MANAGER = "kubernaut"
+
 # Controllers write to busy objects several times a second; more conflicts than this in a row are a fight.
 _TRIES = 6
+
+
+class _Change(NamedTuple):
+    """A patch as it is asked for, without the object's identity."""
+
+    body: Body
+    patch_type: PatchType
+    field_manager: str = _MANAGER
+    force: bool = False
 
 
 class ClusterHandle:
@@ -100,26 +113,66 @@ class ClusterHandle:
             meta["namespace"], meta["name"], container or None, tail_lines=tail_lines, limit_bytes=1 << 20
         )
 
-    async def patch(self, obj: Object, body: Body, patch_type: PatchType = "merge") -> Object:
+    async def patch(
+        self, obj: Object, body: Body, patch_type: PatchType = "merge", *, field_manager: str = _MANAGER
+    ) -> Object:
         """Change an object that was read; answers with what it is now (or would be, in the dry run).
 
         body: a JSON object for `merge` and `strategic`, a list of operations for `json`.
+        field_manager: who is to own the fields (metadata.managedFields).
 
         Raises Conflict when somebody else changed the object's desired state since it was read (a controller's
         status updates in between do no harm), Invalid and Forbidden as the API server says.
         """
-        kind = self._kind(obj)
-        target = _target("patch", kind, obj, body)
-        rehearsed = self._rehearsed.find(target) if self._rehearsed is not None else None
-        if rehearsed is None:
-            rehearsed = await self._rehearse_patch(kind, target, obj, body, patch_type)
+        return await self._change(obj, _Change(body, patch_type, field_manager))
+
+    async def apply(
+        self, manifest: Mapping[str, Any], namespace: str = "", *, field_manager: str, force: bool = False
+    ) -> Object:
+        """Server-side apply: create the object, or have it hold what the manifest says and nothing more of ours.
+
+        manifest: with `apiVersion`, `kind` and `metadata.name`; any kind that the cluster serves.
+        namespace: where it belongs; without a meaning for kinds that have none.
+        field_manager: the owner of what is applied; fields that it applied before and leaves out now go.
+        force: take fields that other managers own.
+
+        Raises Conflict, whose `causes` name fields and managers, where others own a field and want it otherwise;
+        and whenever somebody changed the object since this read it. NotFound for a kind that is not served.
+        """
+        kind = await self.kind_of(manifest)
+        change = _Change(manifest, "apply", field_manager, force)
+        before = await self.find(kind, str(manifest["metadata"]["name"]), namespace if kind.namespaced else "")
+        if before is not None:
+            return await self._change(before, change)
+        place = {"metadata": {**manifest["metadata"], "namespace": namespace if kind.namespaced else ""}}
+        target = _target("create", kind, place, manifest)
+        made = self._rehearsed.find(target) if self._rehearsed is not None else None
+        if made is None:
+            try:
+                after = await self._apply_new(target, kind, change, dry_run=True)
+            except (Conflict, NotFound):
+                raise
+            except ClusterError as error:
+                raise _refusal(error) from error
+            # The uid of an object that was never made would name nothing.
+            metadata = {key: value for key, value in after["metadata"].items() if key != "uid"}
+            made = Made(target, None, {**after, "metadata": metadata})
         if not self.is_dry_run:
-            async with self._changing(rehearsed):
-                rehearsed = await self._patch(kind, target, obj, body, patch_type, rehearsed)
-        self._journal.made.append(rehearsed)
-        if rehearsed.after is None:
-            raise AssertionError("a patch leaves an object")
-        return rehearsed.after
+            async with self._changing(made):
+                made = Made(target, None, await self._apply_new(target, kind, change, dry_run=False))
+        self._journal.made.append(made)
+        return made.after or {}
+
+    async def kind_of(self, document: Mapping[str, Any]) -> ResourceKind:
+        """The kind that a document says it is, also of custom resources. Raises NotFound if it is not served."""
+        names = (str(document.get("apiVersion")), str(document.get("kind")))
+        if names not in self._kinds:
+            try:
+                found = kinds.kind_of(dict(document))
+            except KeyError:
+                found = await served_kind(self._cluster, *names)
+            self._know(found)
+        return self._kinds[names]
 
     async def delete(self, obj: Object, *, grace_period_seconds: int | None = None) -> None:
         """Delete exactly the object that was read (by uid); that it is gone already is a success.
@@ -187,28 +240,55 @@ class ClusterHandle:
             self._journal.attempted = earlier
             raise
 
-    async def _rehearse_patch(
-        self, kind: ResourceKind, target: Target, obj: Object, body: Body, patch_type: PatchType
-    ) -> Made:
+    async def _change(self, obj: Object, change: _Change) -> Object:
+        kind = self._kind(obj)
+        target = _target("patch", kind, obj, change.body)
+        rehearsed = self._rehearsed.find(target) if self._rehearsed is not None else None
+        if rehearsed is None:
+            rehearsed = await self._rehearse_patch(kind, target, obj, change)
+        if not self.is_dry_run:
+            async with self._changing(rehearsed):
+                rehearsed = await self._patch(kind, target, obj, change, rehearsed)
+        self._journal.made.append(rehearsed)
+        if rehearsed.after is None:
+            raise AssertionError("a patch leaves an object")
+        return rehearsed.after
+
+    async def _apply_new(self, target: Target, kind: ResourceKind, change: _Change, *, dry_run: bool) -> Object:
         try:
-            before, after = await self._patch_as_read(kind, obj, body, patch_type, dry_run=True)
+            return await self._cluster.patch(
+                kind,
+                target.name,
+                target.namespace or None,
+                change.body,
+                "apply",
+                dry_run=dry_run,
+                field_manager=change.field_manager,
+                force=change.force,
+            )
+        except OutcomeUnknown:
+            now = await self.find(kind, target.name, target.namespace)
+            if now is None or change.field_manager not in managers_of(now):
+                raise
+            return now
+
+    async def _rehearse_patch(self, kind: ResourceKind, target: Target, obj: Object, change: _Change) -> Made:
+        try:
+            before, after = await self._patch_as_read(kind, obj, change, dry_run=True)
         except NotFound:
             raise
         except ClusterError as error:
-            raise _refusal(error, _HINT_JSON if patch_type == "json" and not error.causes else "") from error
+            if change.patch_type == "apply" and isinstance(error, Conflict):
+                raise
+            is_json = change.patch_type == "json" and not error.causes
+            raise _refusal(error, _HINT_JSON if is_json else "") from error
         return Made(target, before, after)
 
     async def _patch(
-        self,
-        kind: ResourceKind,
-        target: Target,
-        obj: Object,
-        body: Body,
-        patch_type: PatchType,
-        rehearsed: Made,
+        self, kind: ResourceKind, target: Target, obj: Object, change: _Change, rehearsed: Made
     ) -> Made:
         try:
-            before, after = await self._patch_as_read(kind, obj, body, patch_type, dry_run=False)
+            before, after = await self._patch_as_read(kind, obj, change, dry_run=False)
         except OutcomeUnknown:
             now = await self.read_again(obj)
             if not _shows(now, rehearsed):
@@ -217,7 +297,7 @@ class ClusterHandle:
         return Made(target, before, after)
 
     async def _patch_as_read(
-        self, kind: ResourceKind, obj: Object, body: Body, patch_type: PatchType, *, dry_run: bool
+        self, kind: ResourceKind, obj: Object, change: _Change, *, dry_run: bool
     ) -> tuple[Object, Object]:
         """Send until the object stood still; before and after.
 
@@ -227,10 +307,17 @@ class ClusterHandle:
         before = obj
         unsure = False
         for attempt in range(1, _TRIES + 1):
-            guarded = _guarded(body, before, patch_type)
+            guarded = _guarded(change.body, before, change.patch_type)
             try:
                 after = await self._cluster.patch(
-                    kind, meta["name"], meta.get("namespace"), guarded, patch_type, dry_run=dry_run
+                    kind,
+                    meta["name"],
+                    meta.get("namespace"),
+                    guarded,
+                    change.patch_type,
+                    dry_run=dry_run,
+                    field_manager=change.field_manager,
+                    force=change.force,
                 )
             except (Conflict, OutcomeUnknown) as error:
                 now = await self.read_again(obj)
@@ -284,6 +371,16 @@ class ClusterHandle:
     def _kind(self, obj: Object) -> ResourceKind:
         known = self._kinds.get((str(obj.get("apiVersion")), str(obj.get("kind"))))
         return known or kinds.kind_of(obj)
+
+
+def managers_of(obj: Object) -> dict[str, Any]:
+    """Field manager -> what it owns (metadata.managedFields), without those that only wrote the status."""
+    entries: list[Object] = obj["metadata"].get("managedFields") or []
+    return {
+        str(entry.get("manager")): entry.get("fieldsV1")
+        for entry in entries
+        if entry.get("subresource") != "status"
+    }
 
 
 def _target(verb: Verb, kind: ResourceKind, obj: Mapping[str, Any], body: object) -> Target:

@@ -89,14 +89,14 @@ class Journal:
         if not reversible or not (effective or self.attempted):
             return None
         said: dict[str, Any] = {"available": True, "capturedAt": captured_at, **self.undo_facts}
-        if self.undo_list:
-            listed = {self.undo_list: [_undo_of(made) for made in effective if made.after is not None]}
-            return {**said, "action": self.undo_action, "inputs": {**self.undo_inputs, **listed}}
-        if self.undo_action:
+        if self.undo_action and not self.undo_list:
             return {**said, "action": self.undo_action, "inputs": self.undo_inputs}
-        undoable = [made for made in effective if made.undo]
+        undoable = [made for made in effective if made.undo or (self.undo_list and made.before is None)]
         if any(made.target.kind == "Secret" for made in undoable):
             return {"available": False, "reason": "HoldsSecrets"}
+        if self.undo_list:
+            inputs = {**self.undo_inputs, self.undo_list: [_undo_of(made) for made in undoable]}
+            return {**said, "available": undoable == effective, "action": self.undo_action, "inputs": inputs}
         return {**said, "available": bool(undoable), "objects": [_undo_of(made) for made in undoable]}
 
 
