@@ -15,6 +15,7 @@ import click
 
 from kubernaut.cluster import Cluster
 
+from .commands import measure_action, measure_commands, measure_watch
 from .place import Target, installed
 from .processes import embedded_cluster
 from .shapes import chain
@@ -29,7 +30,8 @@ from .suites import (
 )
 from .table import table
 
-SUITES = ("writes", "overhead", "rate", "live", "embedded")
+SUITES = ("writes", "overhead", "rate", "live", "watch", "embedded", "commands", "action")
+_WITHOUT_TARGET = {"embedded", "commands", "action"}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,7 +61,8 @@ def main(
 
     Fake nodes must end pods with exit code 0 and the termination message {"v":1,"executed":"yes","outputs":{}},
     at once. Every measurement makes a namespace and removes it; kinds that were missing go again too. The `live`
-    suite needs pods that stay and the `embedded` one measures the embedded cluster: both leave --kubeconfig out.
+    and `watch` suites need pods that stay, `embedded` and `action` measure on embedded clusters of their own:
+    leave --kubeconfig out there.
     """
     label: tuple[str, str] | None = None
     if namespace_label is not None:
@@ -97,7 +100,11 @@ async def _measure(
 
     if "embedded" in suites:
         keep(await measure_embedded(500))
-    if set(suites) - {"embedded"}:
+    if "commands" in suites:
+        keep(await measure_commands())
+    if "action" in suites:
+        keep(await measure_action(10))
+    if set(suites) - _WITHOUT_TARGET:
         async with _target(kubeconfig, label) as target, installed(target):
             version = await _version(target)
             if "writes" in suites:
@@ -108,6 +115,8 @@ async def _measure(
                 for length, preset in rates:
                     given = "" if preset == "default" else preset
                     keep([await measure_rate(target, chain(length), runs, given, settings, others)])
+            if "watch" in suites:
+                keep(await measure_watch(target, 500))
             if "live" in suites:
                 keep(await measure_live(target, live))
     where = "embedded" if kubeconfig is None else "real"

@@ -55,6 +55,17 @@ def _lines(result: Result) -> Iterable[tuple[str, str, str, str]]:
             yield "embedded cluster, start", f"{result['start_seconds']:g} s", "< 1 s", ""
             yield "embedded cluster, idle memory", f"{result['idle_mb']:g} MB", "", ""
             yield "embedded cluster, writes over HTTP", f"{result['writes_per_second']:g} /s", "", ""
+        case "commands":
+            steps = result["lint_steps"]
+            yield "kubernaut --help", f"{result['help_ms']:g} ms", "< 150 ms", "median of 9 processes"
+            yield "completion of a command", f"{result['completion_ms']:g} ms", "< 150 ms", "the same"
+            yield f"lint of {steps} steps", f"{result['lint_ms']:g} ms", "< 1000 ms", "the same"
+        case "action":
+            more = f"{result['fastest_ms']} to {result['slowest_ms']} ms, {result['runs']} runs"
+            yield "one action, end to end", f"{result['median_ms']} ms", "< 500 ms", more
+        case "watch":
+            more = f"{result['changing']} chains of 3 run meanwhile; on a terminal"
+            yield f"watch of {result['live']} executions", f"{result['cpu_share']:.1%} of a core", "< 5%", more
         case _:
             yield result["suite"], "", "", str(result)
 
