@@ -89,19 +89,24 @@ async def measure_watch(target: Target, live: int) -> list[Result]:
             await at.submit(chain(3), 10)
             await clock.sleep(_WATCH_SECONDS)
             share = (cpu_seconds(process.pid) - before) / (clock.monotonic() - began)
+            if process.returncode is not None:
+                raise RuntimeError(f"watch ended by itself with {process.returncode}")
         finally:
             with suppress(ProcessLookupError):
                 process.terminate()
             await process.wait()
-            await drain
-    return [{"suite": "watch", "live": live, "changing": 10, "cpu_share": round(share, 3)}]
+            drawn = await drain
+    return [{"suite": "watch", "live": live, "changing": 10, "cpu_share": round(share, 3), "drawn_bytes": drawn}]
 
 
-def _read_all(screen: int) -> None:
+def _read_all(screen: int) -> int:
+    """How many bytes came."""
+    count = 0
     with suppress(OSError):  # how the end of a terminal reads on Linux
-        while os.read(screen, 65536):
-            pass
+        while read := len(os.read(screen, 65536)):
+            count += read
     os.close(screen)
+    return count
 
 
 async def _median_ms(
