@@ -86,7 +86,17 @@ def test_an_unknown_action_type_names_the_nearest_and_all_that_there_are() -> No
     ]
 
 
-@pytest.mark.parametrize("image", ["scale:latest", "scale", "scale@sha256:abc", f"{image_of('scale')}\n"])
+@pytest.mark.parametrize(
+    "image",
+    [
+        "scale:latest",
+        "scale",
+        "scale@sha256:abc",
+        image_of("scale")[:-1],
+        f"{image_of('scale')}0",
+        f"{image_of('scale')}\n",
+    ],
+)
 def test_an_image_without_digest(image: str) -> None:
     told = refused(scale(image=image))
     assert told[0] == (
@@ -285,6 +295,18 @@ def test_references_inside_parameters_are_not_filled_in() -> None:
     ]
 
 
+@pytest.mark.parametrize(("number", "is_kept"), [(2**63 - 1, True), (2**63, False), (-(2**63), True)])
+def test_a_number_that_kubernetes_cannot_keep_is_refused_wherever_it_stands(number: int, is_kept: bool) -> None:
+    bad = nothing("b", inputs={"x": [number]})
+    everywhere = {
+        "spec.steps[0].inputs.x[0]": refused(bad),
+        "spec.finally[0].inputs.x[0]": refused(nothing("a"), finally_=(bad,)),
+        "spec.parameters.x[0]": refused(nothing("a"), parameters={"x": [number]}),
+    }
+    for path, told in everywhere.items():
+        assert (f"{path}: is a number beyond 64 bits" in told) is not is_kept
+
+
 @pytest.mark.parametrize(
     ("expression", "said"),
     [
@@ -343,6 +365,10 @@ def test_waits_between_attempts_the_wrong_way_round() -> None:
     assert refused(nothing("a", retry=Retry(limit=1, backoff=backoff))) == [
         "spec.steps[0].retry.backoff.base: is above the cap of 5m"
     ]
+    for wrong in (-1, 11):
+        told = refused(nothing("a", retry=Retry(limit=wrong)))
+        assert told == ["spec.steps[0].retry.limit: must be between 0 and 10"]
+    assert refused(nothing("a", retry=Retry(limit=10))) == []
     backoff = Backoff(base="x", cap="99999h")
     assert len(refused(nothing("a", retry=Retry(limit=1, backoff=backoff)))) == 2
 
@@ -371,7 +397,10 @@ def test_the_reserved_field_cluster() -> None:
 
 
 def test_parallelism_out_of_bounds_and_no_steps() -> None:
-    assert refused(nothing("a"), parallelism=51) == ["spec.parallelism: must be between 1 and 50"]
+    for wrong in (0, 51):
+        assert refused(nothing("a"), parallelism=wrong) == ["spec.parallelism: must be between 1 and 50"]
+    for right in (1, 50):
+        assert refused(nothing("a"), parallelism=right) == []
     assert refused() == ["spec.steps: is empty. Give at least one step."]
 
 

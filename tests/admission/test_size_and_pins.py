@@ -14,7 +14,17 @@ from kubernaut.admission.size import MOST_BYTES, worst_status_bytes
 from kubernaut.api.contract import ContractSpec, Parameter
 from kubernaut.api.meta import LocalReference, to_object
 from kubernaut.api.text import cut
-from kubernaut.api.workflow import Request, Step, StepPhase, StepStatus, WorkflowExecution, WorkflowStatus, pin_key
+from kubernaut.api.workflow import (
+    MAX_STEPS,
+    Request,
+    Step,
+    StepPhase,
+    StepStatus,
+    WorkflowExecution,
+    WorkflowStatus,
+    pin_key,
+    record_bytes,
+)
 
 from .makers import DOOR, OTHER_IMAGE, SCALE, definition, image_of, nothing, notify, refused, scale, workflow
 
@@ -27,6 +37,7 @@ def pins_of(work: WorkflowExecution) -> list[Any]:
 
 def worst_run(work: WorkflowExecution, message: str) -> WorkflowStatus:
     """What planning writes when every step ends in the wordiest way."""
+    steps = len(work.spec.steps) + len(work.spec.finally_)
     records = tuple(
         StepStatus(
             name=step.name,
@@ -39,7 +50,7 @@ def worst_run(work: WorkflowExecution, message: str) -> WorkflowStatus:
             executed="unknown",
             execution=LocalReference(name="x" * 63, uid="f" * 36),
             fence="f" * 36,
-            outputs={"o": "x" * 503},
+            outputs={"o": "x" * (record_bytes(steps) - 9)},
             rollback_available=True,
         )
         for step in (*work.spec.steps, *work.spec.finally_)
@@ -48,11 +59,24 @@ def worst_run(work: WorkflowExecution, message: str) -> WorkflowStatus:
     return WorkflowStatus(message="m" * 4000, spec_hash="f" * 64, steps=records, actions=pins)
 
 
-def test_the_bound_of_the_status_is_above_the_wordiest_run() -> None:
-    work = workflow(*(scale(f"step-{n}") for n in range(100)), notify())
+@pytest.mark.parametrize("steps", [1, 100, 300, 1000])
+def test_the_bound_of_the_status_is_above_the_wordiest_run(steps: int) -> None:
+    work = workflow(*(scale(f"step-{n}") for n in range(steps)), notify())
     for message in ("m", '"', "漢", "\x1b", "\n"):
-        written = len(msgspec.json.encode(worst_run(work, cut(message * 512, 512))))
-        assert written <= worst_status_bytes(work.spec, pins_of(work)) <= 1.15 * written
+        written = len(msgspec.json.encode(worst_run(work, cut(message * 512, record_bytes(steps + 1)))))
+        assert written <= worst_status_bytes(work.spec, pins_of(work)) <= 1.2 * written + 5_000
+
+
+def test_a_thousand_plain_steps_fit_whatever_becomes_of_them() -> None:
+    chain = [nothing("step-0000"), *(nothing(f"step-{n:04}", f"step-{n - 1:04}") for n in range(1, MAX_STEPS))]
+    begun = time.process_time()
+    assert refused(*chain) == []
+    assert refused(*(scale(f"scale-{n:04}") for n in range(MAX_STEPS))) == []
+    assert time.process_time() - begun < 2
+
+
+def test_up_to_187_steps_have_the_whole_room_for_what_is_said_of_them() -> None:
+    assert [record_bytes(steps) for steps in (1, 187, 188, MAX_STEPS + 50)] == [512, 512, 510, 91]
 
 
 def test_the_status_of_a_hundred_steps_stays_under_200_kb() -> None:
@@ -62,9 +86,9 @@ def test_the_status_of_a_hundred_steps_stays_under_200_kb() -> None:
 
 def test_an_object_that_could_exceed_a_megabyte_is_refused_with_the_number() -> None:
     patch = {"text": "x" * 300}
-    told = refused(*(scale(f"s{n}", inputs={"labels": patch}) for n in range(500)))
+    told = refused(*(scale(f"s{n}", inputs={"labels": patch}) for n in range(800)))
     assert len(told) == 1
-    assert told[0].startswith("spec: the object could grow to 1362 kB")
+    assert told[0].startswith("spec: the object could grow to 1")
     assert "at most 1000 kB are allowed (what is asked " in told[0]
     assert refused(*(scale(f"s{n}", inputs={"labels": patch}) for n in range(200))) == []
 

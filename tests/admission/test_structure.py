@@ -112,7 +112,10 @@ def test_free_fields_take_anything() -> None:
     [
         ({"kind": "Deployment"}, "kind: is none of kubernaut's. Known: "),
         ({"kind": "WorkflowExecutoin"}, "kind: is none of kubernaut's. Did you mean WorkflowExecution?"),
-        ({"kind": "KubernetesExecution"}, "kind: is none of kubernaut's. Write it in today's shape with: kubernaut import FILE"),
+        (
+            {"kind": "KubernetesExecution"},
+            "kind: is none of kubernaut's. Write it in today's shape with: kubernaut import FILE",
+        ),
         ({"kind": None}, "kind: is missing"),
         ({"apiVersion": None}, "apiVersion: is missing. Write workflowexecution.kubernaut.ai/v1alpha1."),
         (

@@ -38,6 +38,17 @@ def test_anything_else_is_refused_with_its_text(text: str) -> None:
         from_duration(text)
 
 
+def test_durations_are_written_in_their_largest_units() -> None:
+    assert [to_duration(seconds) for seconds in (0, 90, 5400, 7200, 86400, 0.25)] == [
+        "0s",
+        "1m30s",
+        "1h30m",
+        "2h",
+        "24h",
+        "250ms",
+    ]
+
+
 @given(st.integers(0, 10**8))
 def test_whole_seconds_survive_a_round_trip(seconds: int) -> None:
     assert from_duration(to_duration(seconds)) == seconds

@@ -32,6 +32,19 @@ def test_edges_come_from_run_after_inputs_and_conditions() -> None:
 
 
 @pytest.mark.parametrize(
+    "later",
+    [step("z", "a"), step("z", x="$(steps.a.outputs.n)"), step("z", when=("steps.a.phase == 'Failed'",))],
+    ids=["runAfter", "input", "condition"],
+)
+def test_each_way_of_naming_a_step_alone_is_an_edge(later: Step) -> None:
+    assert graph_of([later, step("a")]).waits_for["z"] == {"a"}
+
+
+def test_steps_of_equal_depth_come_in_the_order_of_the_spec() -> None:
+    assert graph_of([step("c"), step("z", "c"), step("a"), step("b")]).topological == ("c", "a", "b", "z")
+
+
+@pytest.mark.parametrize(
     ("expression", "names"),
     [
         ("steps.a.phase == 'x'", {"a"}),

@@ -54,6 +54,14 @@ def test_every_reference_is_found_with_the_path_of_the_string_that_holds_it() ->
     ]
 
 
+def test_a_reference_with_text_behind_it_is_not_the_whole_string() -> None:
+    assert [found.is_whole for found in find(["$(params.x)!", "!$(params.x)", "$(params.x)"], "")] == [
+        False,
+        False,
+        True,
+    ]
+
+
 def look_up(values: dict[str, Any]) -> Any:
     def found(reference: Reference) -> Any:
         assert isinstance(reference, ParamReference)
@@ -79,6 +87,12 @@ def test_a_reference_within_a_text_becomes_text(value: Any, text: str) -> None:
 def test_a_doubled_dollar_stands_for_itself_and_is_looked_up_nowhere() -> None:
     assert resolve("$$(params.x) costs $5 and $(params.x)", look_up({"x": 1})) == "$(params.x) costs $5 and 1"
     assert not has_reference("$$(params.x)")
+
+
+def test_names_of_fields_are_never_references() -> None:
+    document = {"$(params.gone)": 1}
+    assert resolve(document, look_up({})) == document
+    assert not has_reference(document)
 
 
 def test_a_value_that_looks_like_a_reference_is_not_resolved_again() -> None:

@@ -91,6 +91,19 @@ async def test_a_broken_watch_goes_on_where_it_was_without_a_new_list(world: Wor
     assert len(world.heard) == 2
 
 
+async def test_a_bookmark_moves_on_where_the_watch_is_and_is_no_object(world: World) -> None:
+    await world.informer.wait_synced()
+    await world.api.put(f"{PODS}/a", pod("a"))
+    await world.until(lambda: world.names() == ["a"])
+    await world.api.bookmark(f"{PODS}/a")
+    await world.api.break_watches()
+    await world.api.put(f"{PODS}/b", pod("b"))
+    await world.until(lambda: world.names() == ["a", "b"])
+    assert world.api.watches[-1] in ("101", "102")
+    assert len(world.informer) == 2
+    assert world.informer.failure is None
+
+
 async def test_after_the_history_is_gone_the_list_tells_what_was_missed(world: World) -> None:
     await world.api.put(f"{PODS}/a", pod("a"))
     await world.api.put(f"{PODS}/b", pod("b"))
@@ -173,6 +186,23 @@ async def test_a_late_note_does_not_bring_a_deleted_object_back(world: World) ->
     assert world.names() == []
     await world.api.put(f"{PODS}/a", pod("a"))
     await world.until(lambda: world.names() == ["a"])
+
+
+async def test_a_late_note_does_not_bring_a_replaced_object_back(world: World) -> None:
+    late = await world.api.put(f"{PODS}/a", pod("a"))
+    await world.informer.wait_synced()
+    world.api.down = True
+    await world.api.break_watches()
+    await world.until(lambda: world.informer.failure)
+    await world.api.remove(f"{PODS}/a")
+    await world.api.put(f"{PODS}/a", pod("a"))
+    world.api.compact()  # the first deletion is never heard of
+    world.api.down = False
+    await world.until(lambda: ("a", "101", "103") in world.heard)
+    await world.api.remove(f"{PODS}/a")
+    await world.until(lambda: world.names() == [])
+    world.informer.note(late)
+    assert world.names() == []
 
 
 async def test_what_nobody_reads_is_not_kept(world: World) -> None:

@@ -17,6 +17,14 @@ async def test_a_burst_is_free_and_the_rest_comes_at_the_rate() -> None:
     assert clock.monotonic() == pytest.approx(1.0)
 
 
+async def test_those_who_come_together_go_one_after_the_other_at_the_rate() -> None:
+    clock = VirtualClock()
+    limiter = Limiter(qps=10, burst=1, clock=clock)
+    waits = await asyncio.gather(*(limiter.take() for _ in range(4)))
+    assert waits == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert clock.monotonic() == pytest.approx(0.3)
+
+
 async def test_the_bucket_refills_to_the_burst_and_no_further() -> None:
     clock = VirtualClock()
     limiter = Limiter(qps=10, burst=2, clock=clock)

@@ -35,6 +35,34 @@ async def test_a_key_added_during_its_turn_waits_for_done() -> None:
     assert await take_one(queue) == "a"
 
 
+async def test_a_wish_during_a_turn_gives_one_more_turn_and_no_second() -> None:
+    queue = KeyedQueue[str](VirtualClock())
+    queue.add("a")
+    key = await queue.get()
+    queue.add("a")
+    queue.done(key)
+    assert await take_one(queue) == "a"
+    assert len(queue) == 0
+
+
+async def test_every_key_comes_at_its_own_time() -> None:
+    clock = VirtualClock()
+    queue = KeyedQueue[str](clock)
+    queue.add_after("a", 1.0)
+    queue.add_after("b", 1.5)
+    heard = [(await take_one(queue), clock.monotonic()) for _ in range(2)]
+    assert heard == [("a", 1.0), ("b", 1.5)]
+
+
+async def test_after_the_end_nothing_is_taken_in() -> None:
+    queue = KeyedQueue[str](VirtualClock())
+    queue.shutdown()
+    queue.add("a")
+    queue.add_after("b", 5)
+    queue.retry("c")
+    assert (len(queue), queue.delayed) == (0, 0)
+
+
 async def test_a_turn_that_raises_gives_its_key_back() -> None:
     queue = KeyedQueue[str](VirtualClock())
     queue.add("a")
@@ -85,6 +113,7 @@ async def test_jitter_spreads_retries_within_base_and_cap() -> None:
     delays = {queue.retry(key) for key in range(50)}
     assert len(delays) == 50
     assert all(0.36 <= delay <= 0.44 for delay in delays)
+    assert all(queue.retry(key) >= 0.2 for key in range(50, 100)), "the first wait is shorter than the base"
     for _ in range(100):
         assert 0.2 <= queue.retry(0) <= 300
     queue.shutdown()

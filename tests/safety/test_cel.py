@@ -124,6 +124,19 @@ def test_an_expression_that_doubles_its_values_at_each_level_never_fills_the_mem
     assert "too long" in evaluate_when(("params.l.all(x, params.l.all(y, x + y >= 0))",), large).error
 
 
+def test_a_text_that_is_joined_to_itself_is_refused_before_it_fills_the_memory() -> None:
+    large = {"params": {"s": "x" * 16_000_000}, "steps": {}, "workflow": {}}
+    assert "too long" in evaluate_when((f"({'params.s+' * 4}params.s) == ''",), large).error
+    assert evaluate_when(("params.s == ''",), large).error == ""
+
+
+def test_what_other_steps_gave_does_not_count_against_a_condition() -> None:
+    steps = {f"s{n}": {"phase": "Succeeded", "outputs": {"l": list(range(5_000))}} for n in range(200)}
+    steps["mine"] = {"phase": "Succeeded", "outputs": {"l": [1, 2, 3]}}
+    variables = {"params": {}, "steps": steps, "workflow": {}}
+    assert evaluate_when(("steps.mine.outputs.l.exists(x, x == 3)",), variables) == WhenVerdict(holds=True)
+
+
 def test_macros_cannot_be_hidden_in_what_only_looks_like_text() -> None:
     hidden = "'''a'b''' == 'c' || " + " || ".join(["params.labels.all(x, true)"] * 4) + " == 'd'"
     assert "too many" in (check_cel(hidden) or "")

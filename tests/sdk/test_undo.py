@@ -79,6 +79,26 @@ def test_a_list_entry_is_found_by_place_and_held_by_name() -> None:
     ]
 
 
+def test_an_entry_of_another_name_is_another_thing_and_taken_back_whole() -> None:
+    before = {"spec": {"containers": [{"name": "old", "image": "a:1"}]}}
+    after = {"spec": {"containers": [{"name": "new", "image": "a:1"}]}}
+    undo = undo_operations(before, after)
+    assert json_patch(copy.deepcopy(after), undo) == before
+    theirs = {"spec": {"containers": [{"name": "new", "image": "a:2"}]}}
+    with pytest.raises(PatchFailed):
+        json_patch(theirs, undo)
+
+
+def test_true_is_not_one_and_is_taken_back() -> None:
+    undo = undo_operations({"spec": {"x": 1}}, {"spec": {"x": True}})
+    assert json_patch({"spec": {"x": True}}, undo)["spec"]["x"] is not True
+
+
+def test_keys_with_the_marks_of_a_pointer_are_taken_back() -> None:
+    before, after = {"spec": {"a~1b": 1, "c~d/e": 1}}, {"spec": {"a~1b": 2, "c~d/e": 2}}
+    assert json_patch(copy.deepcopy(after), undo_operations(before, after)) == before
+
+
 def test_changes_are_told_with_paths_that_people_read() -> None:
     before = {"spec": {"replicas": 3, "c": [{"name": "x", "image": "a"}]}, "metadata": {}}
     after = {"spec": {"replicas": 5, "c": [{"name": "x", "image": "b"}]}, "metadata": {"labels": {"a.b/c": "d"}}}
@@ -86,3 +106,8 @@ def test_changes_are_told_with_paths_that_people_read() -> None:
     assert told_before == {"spec.replicas": 3, "spec.c[0].image": "a"}
     assert told_after == {"spec.replicas": 5, "spec.c[0].image": "b", "metadata.labels['a.b/c']": "d"}
     assert readable(("spec", 0, "a b")) == "spec[0]['a b']"
+
+
+def test_a_long_value_is_told_in_short() -> None:
+    told, _ = summary(differences({"spec": {"x": "y" * 1000}}, {"spec": {"x": "z"}}))
+    assert len(told["spec.x"]) == 200
