@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
+from kubernaut.devcluster.budgets import controller_of, count, may_go, scale
 from kubernaut.devcluster.disruption import EVICTION, mark_disrupted
 from kubernaut.devcluster.errors import (
     BadRequest,
     Conflict,
+    InternalError,
     Invalid,
     MethodNotAllowed,
     NotFound,
@@ -22,10 +24,16 @@ from kubernaut.devcluster.errors import (
 from kubernaut.devcluster.identity.tokens import TokenIssuer
 from kubernaut.devcluster.ledger import Record
 from kubernaut.devcluster.metadata import invalid
-from kubernaut.devcluster.objects import Object, copied, is_deleting, is_map, labels_of, list_at, map_at
+from kubernaut.devcluster.objects import Object, copied, is_deleting, is_map, labels_of, list_at, map_at, uid_of
 from kubernaut.devcluster.patching import PatchType, patched
-from kubernaut.devcluster.quantities import parse_quantity
-from kubernaut.devcluster.resources import POD_DISRUPTION_BUDGETS, PODS, Resource
+from kubernaut.devcluster.resources import (
+    DEPLOYMENTS,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    Resource,
+)
 from kubernaut.devcluster.selectors import selector_text, selects
 from kubernaut.devcluster.store import Store
 
@@ -44,6 +52,7 @@ _PATCHES: dict[str, PatchType] = {
 }
 
 
+_SCALED = {"ReplicaSet": REPLICA_SETS, "StatefulSet": STATEFUL_SETS}
 _DONE: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -135,23 +144,38 @@ class Subresources:
     def _spend_budget(self, pod: Object) -> None:
         """Raises TooManyRequests when a PodDisruptionBudget forbids the eviction now."""
         namespace = pod["metadata"]["namespace"]
-        for budget in self._store.list(POD_DISRUPTION_BUDGETS, namespace).items:
-            spec = map_at(budget, "spec")
-            if not selects(spec.get("selector"), labels_of(pod)):
-                continue
-            name = budget["metadata"]["name"]
-            healthy = [
-                other
-                for other in self._store.list(PODS, namespace).items
-                if selects(spec.get("selector"), labels_of(other)) and _is_ready(other)
-            ]
-            total = len(healthy)
-            needed = _needed(spec, total)
-            if _is_ready(pod) and total - 1 < needed:
+        chosen = [
+            budget
+            for budget in self._store.list(POD_DISRUPTION_BUDGETS, namespace).items
+            if selects(map_at(budget, "spec").get("selector"), labels_of(pod))
+        ]
+        if len(chosen) > 1:
+            raise InternalError(
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+            )
+        for budget in chosen:
+            spec, name = map_at(budget, "spec"), budget["metadata"]["name"]
+            pods = self._store.list(PODS, namespace).items
+            selected = [other for other in pods if selects(spec.get("selector"), labels_of(other))]
+            found = count(spec, selected, self._scale_of_pod)
+            if not may_go(pod, spec, found):
                 message = "Cannot evict pod as it would violate the pod's disruption budget."
-                detail = f"The disruption budget {name} needs {needed} healthy pods and has {total} currently"
-                cause = {"reason": "DisruptionBudget", "message": detail}
+                needs = f"needs {found.needed} healthy pods and has {found.healthy} currently"
+                cause = {"reason": "DisruptionBudget", "message": f"The disruption budget {name} {needs}"}
                 raise TooManyRequests(message, {"causes": [cause]})
+
+    def _scale_of_pod(self, pod: Object) -> tuple[str, int] | None:
+        owner, obj = None, pod
+        for resources in (_SCALED, {"Deployment": DEPLOYMENTS}):
+            reference = controller_of(obj)
+            if reference is None or reference.get("kind") not in resources:
+                break
+            resource = resources[reference["kind"]]
+            found = self._store.find(resource, reference["name"], pod["metadata"]["namespace"])
+            if found is None or uid_of(found) != reference["uid"]:
+                break
+            owner = obj = found
+        return scale(owner) if owner is not None else None
 
     def _bind(self, request: Request, resource: Resource) -> web.Response:
         node = map_at(request.json_body(), "target").get("name")
@@ -230,26 +254,6 @@ def _query(request: Request, now: datetime) -> LogQuery:
         timestamps=request.flag("timestamps"),
         since=since,
     )
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = list_at(pod, "status", "conditions")
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
-def _needed(spec: Object, total: int) -> int:
-    if spec.get("minAvailable") is not None:
-        return _share(spec["minAvailable"], total)
-    if spec.get("maxUnavailable") is not None:
-        return total - _share(spec["maxUnavailable"], total)
-    return 0
-
-
-def _share(amount: Any, total: int) -> int:
-    text = str(amount)
-    if text.endswith("%"):
-        return -(-total * int(text[:-1]) // 100)
-    return int(parse_quantity(text))
 
 
 def _scale_paths(resource: Resource) -> tuple[list[str], list[str], list[str]]:
