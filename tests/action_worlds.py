@@ -70,7 +70,16 @@ class ActionWorld:
         return Cluster(connection, user=user)
 
     async def allow(self, user: str, permissions: Sequence[Permission], namespace: str) -> None:
-        name = f"{user}-{namespace}"
+        local = [permission for permission in permissions if not permission.cluster]
+        await self._bind(user, local, f"{user}-{namespace}", namespace)
+        if wide := [permission for permission in permissions if permission.cluster]:
+            await self._bind(user, wide, f"{user}-cluster", "")
+
+    async def _bind(self, user: str, permissions: Sequence[Permission], name: str, namespace: str) -> None:
+        """In a namespace, or in all of them."""
+        role_kind, binding_kind = kinds.ROLES, kinds.ROLE_BINDINGS
+        if not namespace:
+            role_kind, binding_kind = kinds.CLUSTER_ROLES, kinds.CLUSTER_ROLE_BINDINGS
         role = {
             "metadata": {"name": name},
             "rules": [
@@ -79,11 +88,11 @@ class ActionWorld:
         }
         binding = {
             "metadata": {"name": name},
-            "roleRef": {"apiGroup": kinds.ROLES.group, "kind": "Role", "name": name},
-            "subjects": [{"apiGroup": kinds.ROLES.group, "kind": "User", "name": user}],
+            "roleRef": {"apiGroup": role_kind.group, "kind": role_kind.kind, "name": name},
+            "subjects": [{"apiGroup": role_kind.group, "kind": "User", "name": user}],
         }
-        await self.admin.create(kinds.ROLES, role, namespace)
-        await self.admin.create(kinds.ROLE_BINDINGS, binding, namespace)
+        await self.admin.create(role_kind, role, namespace or None)
+        await self.admin.create(binding_kind, binding, namespace or None)
 
     async def allow_runner(self, user: str) -> None:
         """What every runner may do in the namespace of the executions."""
@@ -187,8 +196,13 @@ class ActionWorld:
 
 
 @asynccontextmanager
-async def action_world(folder: Path, *, workloads: bool = True) -> AsyncGenerator[ActionWorld]:
-    """`workloads` runs Deployments and simulated pods; without them objects stand as they are written."""
+async def action_world(
+    folder: Path, *, workloads: bool = True, nodes: Sequence[str] = ("",)
+) -> AsyncGenerator[ActionWorld]:
+    """`workloads` runs Deployments and simulated pods; without them objects stand as they are written.
+
+    `nodes` are their names; empty takes the usual one.
+    """
     async with DevCluster() as dev:
         admin_login = FixedLogin(Login(f"Bearer {dev.admin_token}"))
         connection = Connection(dev.url, certificate_authority=dev.certificate_authority, credentials=admin_login)
@@ -200,13 +214,22 @@ async def action_world(folder: Path, *, workloads: bool = True) -> AsyncGenerato
                 return
             async with Supervisor() as supervisor:
                 start_workloads(dev.store, supervisor, dev.clock, folder / "volumes")
-                settings = NodeSettings(folder=folder / "node", cache=folder / "cache")
                 account = Account(sign=lambda pod, name, audience, seconds: "none", ca=b"")
-                node = Node(dev.store, dev.clock, settings, account, ("127.0.0.1", dev.port))
-                await node.start(supervisor)
+                running: list[Node] = []
+                for name in nodes:
+                    settings = NodeSettings(
+                        folder=folder / f"node-{name}",
+                        cache=folder / "cache",
+                        schedules=not running,
+                        **({"name": name} if name else {}),
+                    )
+                    node = Node(dev.store, dev.clock, settings, account, ("127.0.0.1", dev.port))
+                    await node.start(supervisor)
+                    running.append(node)
                 try:
                     yield ActionWorld(dev, admin, folder)
                 finally:
-                    await node.stop()
+                    for node in running:
+                        await node.stop()
                     supervisor.stop()
                     await dev.clock.sleep(0)

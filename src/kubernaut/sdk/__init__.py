@@ -19,6 +19,7 @@ from kubernaut.cluster import (
     Invalid,
     NotFound,
     ResourceKind,
+    TooManyRequests,
     Unreachable,
     kinds,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "Resources",
     "Run",
     "Secret",
+    "TooManyRequests",
     "Unreachable",
     "action",
     "kinds",

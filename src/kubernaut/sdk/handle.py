@@ -20,6 +20,7 @@ from kubernaut.cluster import (
     OutcomeUnknown,
     PatchType,
     ResourceKind,
+    TooManyRequests,
     kinds,
 )
 from kubernaut.cluster.discovery import served_kind
@@ -192,6 +193,29 @@ class ClusterHandle:
                 await self._delete(kind, obj, grace_period_seconds, dry_run=False)
         self._journal.made.append(made)
 
+    async def evict(self, pod: Object, *, grace_period_seconds: int | None = None) -> None:
+        """Have exactly this pod (by uid) evicted: deleted, if its PodDisruptionBudgets allow it.
+
+        That it is gone already is a success. grace_period_seconds as in `delete`.
+
+        Raises TooManyRequests, whose `causes` name the budget, when it may not go now; try again later. Then
+        nothing was done, and it is no refusal of the dry run either: budgets change with what the real pass does.
+        """
+        kind = self._kind(pod)
+        target = _target("evict", kind, pod, {"grace": grace_period_seconds})
+        made = Made(target, pod, None)
+        if self._rehearsed is None or self._rehearsed.find(target) is None:
+            try:
+                await self._evict(kind, pod, grace_period_seconds, dry_run=True)
+            except TooManyRequests:
+                raise
+            except ClusterError as error:
+                raise _refusal(error) from error
+        if not self.is_dry_run:
+            async with self._changing(made):
+                await self._evict(kind, pod, grace_period_seconds, dry_run=False)
+        self._journal.made.append(made)
+
     async def create(self, kind: ResourceKind, body: Mapping[str, Any], namespace: str = "") -> Object:
         """Create an object. Raises AlreadyExists."""
         self._know(kind)
@@ -353,6 +377,33 @@ class ClusterHandle:
                     return
                 raise
             except OutcomeUnknown:
+                if attempt == _TRIES:
+                    raise
+            else:
+                return
+
+    async def _evict(self, kind: ResourceKind, pod: Object, grace: int | None, *, dry_run: bool) -> None:
+        meta = pod["metadata"]
+        options: Object = {"preconditions": {"uid": meta["uid"]}}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": meta["name"], "namespace": meta["namespace"]},
+            "deleteOptions": options,
+        }
+        for attempt in range(1, _TRIES + 1):
+            try:
+                await self._cluster.create(
+                    kind, body, meta["namespace"], name=meta["name"], subresource="eviction", dry_run=dry_run
+                )
+            except (NotFound, Conflict):
+                if await self._is_gone(pod):
+                    return
+                raise
+            except OutcomeUnknown:
+                # By uid, an eviction may be asked for again.
                 if attempt == _TRIES:
                     raise
             else:

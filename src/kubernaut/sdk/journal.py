@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from kubernaut.sdk.undo import Object, Operation, differences, summary, undo_operations
 
-Verb = Literal["patch", "delete", "create"]
+Verb = Literal["patch", "delete", "create", "evict"]
 
 
 @dataclass(frozen=True)
