@@ -1,29 +1,41 @@
 """`kubernaut logs`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import click
 
+from kubernaut.cli.exits import Exit
 from kubernaut.cli.failures import CommandFailed
-from kubernaut.cli.options import Where, cluster_options, namespace_option
-from kubernaut.cli.output import Json, part, value_at
+from kubernaut.cli.options import (
+    Where,
+    cluster_options,
+    completed,
+    execution_argument,
+    in_namespace,
+    namespace_option,
+)
+from kubernaut.cli.output import Json, part, parts, value_at
 from kubernaut.cli.terminal import Terminal, current_terminal
 
-if TYPE_CHECKING:
-    from kubernaut.cluster import Cluster
+
+class _Wanted(NamedTuple):
+    target: str
+    step: str
+    follow: bool
+    tail: int | None
 
 
 @click.command("logs")
-@click.argument("target", metavar="NAME")
-@click.option("-s", "--step", help="Only this step's.")
-@click.option("-f", "--follow", is_flag=True, help="Go on printing what is written, until the pods end.")
+@execution_argument("wfe", "ae")
+@click.option("-s", "--step", default="", help="Only this step's.", shell_complete=completed("steps_of"))
+@click.option("-f", "--follow", is_flag=True, help="Go on printing what is written, until the execution rests.")
 @click.option("--tail", type=click.IntRange(min=0), help="Only that many lines of each pod.")
 @namespace_option
 @cluster_options
 def command(
-    target: str,
-    step: str | None,
+    name: str,
+    step: str,
     follow: bool,
     tail: int | None,
     namespace: str | None,
@@ -32,82 +44,66 @@ def command(
 ) -> None:
     """Print what the actions of an execution wrote.
 
-    NAME is a WorkflowExecution's, or ae/NAME. Of pods that are gone, the recorded end is printed.
+    NAME is a WorkflowExecution's, or ae/NAME. Of pods that are gone, the recorded end is printed. With --follow
+    the steps that start later are read too.
     """
     from kubernaut.cli.session import speak
 
-    speak(_logs(current_terminal(), Where(kubeconfig, context, namespace), target, step, follow, tail))
+    wanted = _Wanted(name, step, follow, tail)
+    speak(_logs(current_terminal(), Where(kubeconfig, context, namespace), wanted))
 
 
-async def _logs(
-    terminal: Terminal, where: Where, target: str, step: str | None, follow: bool, tail: int | None
-) -> None:
+async def _logs(terminal: Terminal, where: Where, wanted: _Wanted) -> None:
     from kubernaut.api import names
+    from kubernaut.cli.following import waiting
     from kubernaut.cli.lookup import parse_target
     from kubernaut.cli.session import connected, fetch, fetch_all
+    from kubernaut.cli.tailing import Tails
     from kubernaut.cluster import kinds
 
-    kind, name = parse_target(target)
+    kind, name = parse_target(wanted.target)
     namespace = where.namespace_or_default
+    is_workflow = kind is kinds.WORKFLOW_EXECUTIONS
     async with connected(where, terminal) as cluster:
         found = await fetch(cluster, kind, name, namespace)
-        label = names.LABEL_WORKFLOW if kind is kinds.WORKFLOW_EXECUTIONS else names.LABEL_EXECUTION
+        label = names.LABEL_WORKFLOW if is_workflow else names.LABEL_EXECUTION
         selector = f"{label}={names.label_value(name)}"
-        if step:
-            selector += f",{names.LABEL_STEP}={names.label_value(step)}"
-        pods = (await cluster.list(kinds.PODS, namespace, label_selector=selector)).items
-        pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
-        for pod in pods:
-            await _print_pod(terminal, cluster, namespace, pod, follow, tail, prefixed=len(pods) > 1)
-        if kind is kinds.ACTION_EXECUTIONS:
-            executions = [found]
-        else:
-            executions = await fetch_all(cluster, kinds.ACTION_EXECUTIONS, namespace, selector)
-    printed = bool(pods)
-    alive = {
-        value_at(pod, "metadata.labels") and pod["metadata"]["labels"].get(names.LABEL_EXECUTION) for pod in pods
-    }
-    for execution in executions:
-        if names.label_value(execution["metadata"]["name"]) not in alive:
-            printed |= _print_recorded(terminal, execution)
-    if not printed:
-        wanted = f"step {step!r} of {name}" if step else name
+        if wanted.step:
+            _check_step(found, wanted.step)
+            selector += f",{names.LABEL_STEP}={names.label_value(wanted.step)}"
+        prefixed = wanted.follow and is_workflow and not wanted.step
+        tails = Tails(terminal, cluster, namespace, selector, wanted.tail, prefixed=prefixed)
+        if wanted.follow and found.get("status", {}).get("completedAt") is None:
+            async with waiting(terminal, kind, name, namespace, None):
+                await tails.follow(kind, name, wanted.step)
+            return
+        pods = await tails.print_now()
+        executions = (
+            await fetch_all(cluster, kinds.ACTION_EXECUTIONS, namespace, selector) if is_workflow else [found]
+        )
+    alive = {part(pod, "metadata.labels").get(names.LABEL_EXECUTION) for pod in pods}
+    gone = [one for one in executions if names.label_value(one["metadata"]["name"]) not in alive]
+    recorded = [_print_recorded(terminal, execution) for execution in gone]
+    if not pods and not any(recorded):
+        what = f"step {wanted.step!r} of {name}" if wanted.step else name
         raise CommandFailed(
-            f"{wanted} has written nothing yet, or its pods are gone",
-            mend=f"See how it stands: kubernaut describe {target} -n {namespace}",
+            f"{what} has written nothing yet, or its pods are gone",
+            mend=f"See how it stands: kubernaut describe {wanted.target}{in_namespace(namespace)}",
         )
 
 
-async def _print_pod(
-    terminal: Terminal,
-    cluster: "Cluster",
-    namespace: str,
-    pod: Json,
-    follow: bool,
-    tail: int | None,
-    *,
-    prefixed: bool,
-) -> None:
-    from kubernaut.api import names
-    from kubernaut.cluster import BadRequest, NotFound
+def _check_step(found: Json, step: str) -> None:
+    from difflib import get_close_matches
 
-    labels = part(pod, "metadata.labels")
-    title = f"{labels.get(names.LABEL_STEP) or pod['metadata']['name']}[{labels.get(names.LABEL_ATTEMPT, '1')}]"
-    prefix = f"{terminal.paint(title, 'cyan')}  " if prefixed else ""
-    name = str(pod["metadata"]["name"])
-    rest = ""
-    try:
-        if not follow:
-            rest = await cluster.logs(namespace, name, names.ACTION_CONTAINER, tail_lines=tail)
-        else:
-            async for piece in cluster.follow_logs(namespace, name, names.ACTION_CONTAINER, tail_lines=tail):
-                *lines, rest = (rest + piece).split("\n")
-                for line in lines:
-                    terminal.say(prefix + line)
-    except (BadRequest, NotFound) as error:  # its container has not started, or the pod has just gone
-        terminal.remark(f"{title}: {error.message}")
-    for line in rest.splitlines():
-        terminal.say(prefix + line)
+    steps = [str(one["name"]) for one in (*parts(found, "spec.steps"), *parts(found, "spec.finally"))]
+    if step in steps:
+        return
+    name = found["metadata"]["name"]
+    if not steps:
+        raise CommandFailed(f"{name} is a single action without steps", mend="Leave out --step.", code=Exit.USAGE)
+    close = get_close_matches(step, steps, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(steps[:20])}"
+    raise CommandFailed(f"{name} has no step {step!r}", mend=hint, code=Exit.USAGE)
 
 
 def _print_recorded(terminal: Terminal, execution: Json) -> bool:
