@@ -173,3 +173,16 @@ def wait_option(help: str) -> Callable[[F], F]:  # noqa: A002  as click calls it
 def reason_option(function: F) -> F:
     """`--reason`; a command gets `reason`."""
     return click.option("--reason", default="", help="Why; stays on the record.")(function)
+
+
+def settings_options(function: F) -> F:
+    """`--settings`, `--set` and `--preset`; a command gets `file`, `assignments` and `preset`."""
+    function = click.option(
+        "--preset", type=click.Choice(["small", "medium", "large"]), help="Limits fit for a cluster's size."
+    )(function)
+    function = click.option(
+        "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="One setting. Repeatable."
+    )(function)
+    return click.option("--settings", "file", type=click.Path(path_type=Path), help="YAML file of settings.")(
+        function
+    )

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kubernaut.cli.exits import Exit
+from kubernaut.cli.commands.settings import load, show
 from kubernaut.cli.failures import CommandFailed, only_error
-from kubernaut.cli.options import cluster_options
+from kubernaut.cli.options import cluster_options, settings_options
 from kubernaut.cli.terminal import Terminal, current_terminal
 
 if TYPE_CHECKING:
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("controller")
-@click.option("--settings", "file", type=click.Path(path_type=Path), help="YAML file of settings.")
-@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="One setting. Repeatable.")
-@click.option("--preset", type=click.Choice(["small", "medium", "large"]), help="Limits fit for a cluster's size.")
+@settings_options
 @click.option("--show-settings", is_flag=True, help="Print every setting, its value and its source, and end.")
 @cluster_options
 def command(
@@ -34,38 +32,12 @@ def command(
     from defaults, the preset, the file, the environment (KUBERNAUT_...) and --set, the later ones winning.
     """
     terminal = current_terminal()
-    flags: dict[str, object] = {
-        "cluster.kubeconfig": str(kubeconfig) if kubeconfig else None,
-        "cluster.context": context,
-        "controller.preset": preset,
-    }
-    for assignment in assignments:
-        path, equals, value = assignment.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{assignment!r} is not PATH=VALUE", param_hint="--set")
-        flags[path] = value
-    loaded = _load(terminal, file, flags)
+    flags = {"cluster.kubeconfig": str(kubeconfig) if kubeconfig else None, "cluster.context": context}
+    loaded = load(terminal, file, assignments, preset, flags)
     if show_settings:
-        _show(terminal, loaded)
+        show(terminal, loaded.describe())
     else:
         _serve(terminal, loaded)
-
-
-def _load(terminal: Terminal, file: Path | None, flags: dict[str, object]) -> "Loaded":
-    from kubernaut.settings import SettingsError, load_settings
-
-    try:
-        return load_settings(file, terminal.environment, flags)
-    except SettingsError as error:
-        raise CommandFailed(
-            str(error), mend="All settings: kubernaut controller --show-settings", code=Exit.USAGE
-        ) from error
-
-
-def _show(terminal: Terminal, loaded: "Loaded") -> None:
-    for knob in loaded.describe():
-        terminal.say(f"{knob.path}: {knob.value}  ({knob.source}; {knob.variable})")
-        terminal.say(f"    {' '.join(knob.meaning.split())}")
 
 
 def _serve(terminal: Terminal, loaded: "Loaded") -> None:
