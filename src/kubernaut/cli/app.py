@@ -25,6 +25,7 @@ COMMANDS = (
     Entry("import", _RULE, "Write older objects in today's shape.", module="import_"),
     Entry("run", _RUN, "Submit what stands in files; --wait follows it to its end."),
     Entry("apply", _RUN, "The same as run.", module="run"),
+    Entry("action", _RUN, "Run single actions, and write your own."),
     Entry("get", _RUN, "List executions, or print one."),
     Entry("describe", _RUN, "Tell what an execution did, why it stands so, and what to type next."),
     Entry("watch", _RUN, "Follow one execution to its end, or all of them."),
@@ -38,8 +39,10 @@ COMMANDS = (
     Entry("delete", _RUN, "Delete executions; what runs is stopped first."),
     Entry("install", _RULE, "Print, or apply, everything that a cluster needs."),
     Entry("controller", _RULE, "Run the controller."),
+    Entry("settings", _RULE, "Print every setting: its value, where that comes from, what it means."),
     Entry("images", _RULE, "Build, push and list the shipped action images."),
     Entry("doctor", _RULE, "Find out why it does not work."),
+    Entry("catalog", _RULE, "List and show the actions that there are."),
     Entry("completion", _RULE, "Print the script that lets a shell complete commands."),
     Entry("version", _RULE, "Print the version, and the cluster's with --cluster."),
 )

@@ -124,14 +124,17 @@ async def catalogue_of(cluster: "Cluster") -> Catalogue | None:
     return {item.spec.action_type: item for item in msgspec.convert(stored, list[ActionDefinition])}
 
 
-def refuse_document(document: Json, catalogue: Catalogue) -> None:
-    """Raises CommandFailed if the door would refuse a document that stands in no file."""
+def refuse_document(document: Json, catalogue: Catalogue, mend: str = "") -> None:
+    """Raises CommandFailed if the door would refuse a document that stands in no file.
+
+    `mend` is said where the door has nothing better.
+    """
     found = faults_in([Manifest(document, "")], catalogue, is_offline=True)
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         fault = found[0].fault
         message = f"refused: {fault.path}: {fault.message}{more}"
-        raise CommandFailed(message, mend=fault.mend, code=Exit.REFUSED)
+        raise CommandFailed(message, mend=fault.mend or mend, code=Exit.REFUSED)
 
 
 def refuse_faults(terminal: Terminal, found: Sequence[Found]) -> None:

@@ -1,0 +1,208 @@
+"""`kubernaut action run`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from kubernaut.cli.exits import Exit
+from kubernaut.cli.failures import CommandFailed
+from kubernaut.cli.options import (
+    Duration,
+    Where,
+    cluster_options,
+    completed,
+    in_namespace,
+    namespace_option,
+    timeout_option,
+    wait_option,
+)
+from kubernaut.cli.output import Json
+from kubernaut.cli.terminal import Terminal, current_terminal
+
+if TYPE_CHECKING:
+    from kubernaut.api.contract import Parameter
+    from kubernaut.api.definition import ActionDefinition
+
+
+class _Given(NamedTuple):
+    """What the command line says about the action."""
+
+    action_type: str
+    inputs: tuple[str, ...]
+    inputs_file: Path | None
+    secrets: tuple[str, ...]
+    name: str
+    seconds: float | None
+
+
+@click.command("run")
+@click.argument("action_type", metavar="TYPE", shell_complete=completed("action_types"))
+@click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="An input. Repeatable.")
+@click.option(
+    "--inputs-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="YAML or JSON file of inputs by name; --input wins over it.",
+)
+@click.option(
+    "--secret-input", "secrets", multiple=True, metavar="NAME=SECRET/KEY", help="A secret input. Repeatable."
+)
+@click.option("--name", default="", help="Of the ActionExecution. Default: made from TYPE.")
+@click.option("--time-limit", type=Duration(), help="Of the action itself. Default: what its contract says.")
+@click.option("--dry-run", is_flag=True, help="Let the cluster judge it, but change nothing.")
+@namespace_option
+@wait_option("Follow it to its end; the exit code tells how it ended.")
+@timeout_option
+@cluster_options
+def command(
+    action_type: str,
+    inputs: tuple[str, ...],
+    inputs_file: Path | None,
+    secrets: tuple[str, ...],
+    name: str,
+    time_limit: float | None,
+    dry_run: bool,
+    namespace: str | None,
+    wait: bool,
+    timeout: float | None,
+    kubeconfig: Path | None,
+    context: str | None,
+) -> int:
+    """Run one action, without a workflow around it.
+
+    TYPE is an action of the cluster's catalogue: kubernetes/scale_deployment, or scale_deployment for short. What
+    it takes is told by `kubernaut catalog show TYPE`. Lists and objects are given as JSON.
+    """
+    from kubernaut.cli.session import speak
+
+    given = _Given(action_type, inputs, inputs_file, secrets, name, time_limit)
+    where = Where(kubeconfig, context, namespace)
+    return speak(
+        _run(current_terminal(), where, given, dry_run=dry_run, wait=wait and not dry_run, seconds=timeout)
+    )
+
+
+async def _run(
+    terminal: Terminal, where: Where, given: _Given, *, dry_run: bool, wait: bool, seconds: float | None
+) -> int:
+    from kubernaut.cli.catalogue import definition_named
+    from kubernaut.cli.following import follow
+    from kubernaut.cli.linting import catalogue_of, refuse_document
+    from kubernaut.cli.session import connected, create, require_installation
+    from kubernaut.cluster import AlreadyExists, kinds
+
+    kind, namespace = kinds.ACTION_EXECUTIONS, where.namespace_or_default
+    async with connected(where, terminal) as cluster:
+        await require_installation(cluster)
+        catalogue = await catalogue_of(cluster)
+        if catalogue is None:
+            raise CommandFailed(
+                "you may not look at the catalogue, which says what an action takes",
+                mend="Ask for the permission to list actiondefinitions.",
+                code=Exit.UNREACHABLE,
+            )
+        definition = definition_named(catalogue, given.action_type)
+        body = _body(definition, given, namespace)
+        refuse_document(body, catalogue, f"What it takes: kubernaut catalog show {definition.spec.action_type}")
+        try:
+            created = await create(cluster, kind, body, namespace, dry_run=dry_run)
+        except AlreadyExists:
+            raise CommandFailed(
+                f"there is an ActionExecution {given.name!r} already",
+                mend="Choose another --name, or leave it out.",
+                code=Exit.REFUSED,
+            ) from None
+        name = str(created["metadata"]["name"])
+        terminal.say(f"actionexecution/{name} created{' (dry run)' if dry_run else ''}")
+        if wait:
+            return await follow(terminal, cluster, kind, name, namespace, seconds)
+    if not dry_run:
+        terminal.remark(f"Follow it with: kubernaut watch ae/{name}{in_namespace(namespace)}")
+    return Exit.SUCCEEDED
+
+
+def _body(definition: "ActionDefinition", given: _Given, namespace: str) -> Json:
+    import msgspec
+
+    from kubernaut.api import names
+    from kubernaut.api.duration import to_duration
+
+    spec, contract = definition.spec, definition.spec.contract
+    declared = {parameter.name: parameter for parameter in contract.inputs}
+    inputs = _from_file(given.inputs_file) | {
+        key: _value(declared.get(key), key, text)
+        for key, text in (_pair(one, "--input", "NAME=VALUE") for one in given.inputs)
+    }
+    action: Json = {
+        "actionType": spec.action_type,
+        "image": spec.image,
+        "inputs": inputs,
+        "secretInputs": [_secret(one) for one in given.secrets],
+        "serviceAccountName": spec.service_account_name,
+        "timeout": to_duration(given.seconds) if given.seconds else contract.timeout,
+        "contract": msgspec.to_builtins(contract),
+    }
+    named = {"name": given.name} if given.name else {"generateName": f"{names.short_type(spec.action_type)}-"}
+    return {
+        "apiVersion": names.EXECUTION_API,
+        "kind": "ActionExecution",
+        "metadata": {**named, "namespace": namespace},
+        "spec": {key: value for key, value in action.items() if value},
+    }
+
+
+def _pair(text: str, option: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise CommandFailed(f"{option} {text!r} is not {form}", code=Exit.USAGE)
+    return name, value
+
+
+def _secret(text: str) -> Json:
+    form = "NAME=SECRET/KEY"
+    name, place = _pair(text, "--secret-input", form)
+    secret, slash, key = place.partition("/")
+    if not (secret and slash and key):
+        # The text is not repeated: somebody may have written the secret itself.
+        raise CommandFailed(
+            f"--secret-input {name} is not {form}", mend="Name the Secret and its key.", code=Exit.USAGE
+        )
+    return {"input": name, "secretKeyRef": {"name": secret, "key": key}}
+
+
+def _value(parameter: "Parameter | None", name: str, text: str) -> object:
+    """As the contract's type asks; what cannot be read so stays text, and the door says what is wrong with it."""
+    import json
+
+    match parameter.type if parameter is not None else "string":
+        case "integer" | "number" | "boolean" as kind:
+            try:
+                value: object = json.loads(text)
+            except ValueError:
+                return text
+            fits = isinstance(value, bool) if kind == "boolean" else isinstance(value, int | float)
+            return value if fits else text
+        case "object" | "array":
+            try:
+                return json.loads(text)
+            except ValueError as error:
+                raise CommandFailed(
+                    f"input {name} is no JSON: {error}",
+                    mend=f"""Write for example --input '{name}={{"key": "value"}}', or use --inputs-file.""",
+                    code=Exit.USAGE,
+                ) from None
+        case _:
+            return text
+
+
+def _from_file(path: Path | None) -> dict[str, object]:
+    from kubernaut.cli.manifests import read_manifests
+
+    if path is None:
+        return {}
+    manifests = read_manifests((str(path),))
+    if len(manifests) != 1:
+        raise CommandFailed(f"{path} holds {len(manifests)} documents, not one of inputs by name", code=Exit.USAGE)
+    inputs: Mapping[str, object] = manifests[0].document
+    return dict(inputs)
