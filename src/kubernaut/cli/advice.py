@@ -7,7 +7,7 @@ from kubernaut.cli.options import in_namespace
 from kubernaut.cli.output import Json, part, parts, value_at
 
 _MOST_STEPS = 3
-_BAD = ("Failed", "TimedOut", "Indeterminate", "Cancelled")
+_BAD = ("Failed", "TimedOut", "Indeterminate")
 _STOPPED = ("Failed", "TimedOut", "Cancelled", "Aborted", "PartiallyCompleted")
 
 

@@ -6,7 +6,7 @@ from kubernaut.cli.advice import has_ended, is_suspended, phase_of, was_asked
 from kubernaut.cli.exits import Exit
 from kubernaut.cli.failures import CommandFailed
 from kubernaut.cli.following import follow, waiting
-from kubernaut.cli.lookup import parse_target
+from kubernaut.cli.lookup import parse_target, parse_workflow
 from kubernaut.cli.options import Where, in_namespace
 from kubernaut.cli.output import Json, parts, value_at
 from kubernaut.cli.requests import ask, stop_action
@@ -66,13 +66,7 @@ async def hold(
     terminal: Terminal, where: Where, target: str, what: str, reason: str, *, wait: bool, seconds: float | None
 ) -> int:
     """Suspends or resumes; asking for what is so already changes nothing."""
-    kind, name = parse_target(target)
-    if kind is not kinds.WORKFLOW_EXECUTIONS:
-        raise CommandFailed(
-            f"only a WorkflowExecution can {what}; {target} is a single action",
-            mend=f"Stop it with: kubernaut cancel {target}",
-            code=Exit.USAGE,
-        )
+    kind, name = kinds.WORKFLOW_EXECUTIONS, parse_workflow(target, "suspended" if what == "suspend" else "resumed")
     namespace = where.namespace_or_default
     place = in_namespace(namespace)
     async with connected(where, terminal) as cluster:

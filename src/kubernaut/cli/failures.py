@@ -1,5 +1,6 @@
 """How a command fails: one line that says what is wrong, one that says how to mend it, an exit code."""
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
@@ -57,10 +58,14 @@ def _from_cluster(error: "ClusterError") -> CommandFailed:
             return CommandFailed(error.message, mend=mend, code=Exit.UNREACHABLE)
         case errors.Unauthorized():
             mend = "Log in again, or name other credentials with --kubeconfig or --context."
-            return CommandFailed(error.message, mend=mend, code=Exit.UNREACHABLE)
+            told = f"the cluster does not know you; your credentials are wrong or have run out ({error.message})"
+            return CommandFailed(told, mend=mend, code=Exit.UNREACHABLE)
         case errors.Forbidden():
             mend = "Ask for the permission, or use other credentials with --context."
-            return CommandFailed(error.message, mend=mend, code=Exit.UNREACHABLE)
+            # As RBAC says it (k8s.io/apiserver, responsewriters.Forbidden): the words before it say the same.
+            by_rbac = re.match(r'(.*?): [^:]* is forbidden: User "([^"]*)" cannot ', error.message)
+            told = f'you, "{by_rbac[2]}", may not {by_rbac[1]}' if by_rbac else error.message
+            return CommandFailed(told, mend=mend, code=Exit.UNREACHABLE)
         case errors.Invalid():
             details = "; ".join(f"{cause.field}: {cause.message}" for cause in error.causes)
             return CommandFailed(details or error.message, code=Exit.REFUSED)

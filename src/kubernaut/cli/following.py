@@ -212,7 +212,11 @@ def _details(step: Json) -> str:
     if count > 1:
         told.append(f"attempt {count}")
     if step.get("phase") == "Succeeded":
-        told += [f"{key}={shown(value)}" for key, value in sorted(part(step, "outputs").items())]
+        told += [
+            f"{key}={shown(value)}"
+            for key, value in sorted(part(step, "outputs").items())
+            if value not in ("", [])
+        ]
     elif step.get("reason") or step.get("message"):
         told.append(": ".join(str(step[key]) for key in ("reason", "message") if step.get(key)))
     return " ".join(told)

@@ -31,7 +31,7 @@ def kind_named(word: str) -> ResourceKind | None:
 def nearest_kind(word: str) -> str:
     """What somebody may have meant who wrote a kind that there is not; empty if nothing is near."""
     words = [name for kind in OUR_KINDS for name in (kind.kind.lower(), kind.plural)] + list(_SHORT_NAMES)
-    close = get_close_matches(word.lower(), words, n=1, cutoff=0.75)
+    close = get_close_matches(word.lower(), words, n=1)
     return close[0] if close else ""
 
 
@@ -51,6 +51,18 @@ def parse_target(text: str, default: ResourceKind = kinds.WORKFLOW_EXECUTIONS) -
             f"{text!r} names no execution", mend="Write NAME, wfe/NAME or ae/NAME.", code=Exit.USAGE
         )
     return kind, name
+
+
+def parse_workflow(text: str, verb: str) -> str:
+    """The name of a WorkflowExecution. Raises CommandFailed for the name of anything else."""
+    kind, name = parse_target(text)
+    if kind is not kinds.WORKFLOW_EXECUTIONS:
+        raise CommandFailed(
+            f"only a WorkflowExecution can be {verb}; {text} is an {kind.kind}",
+            mend=f"See what it belongs to: kubernaut describe {text}",
+            code=Exit.USAGE,
+        )
+    return name
 
 
 async def missing(cluster: Cluster, kind: ResourceKind, name: str, namespace: str) -> CommandFailed:

@@ -59,6 +59,18 @@ async def fetch(cluster: Cluster, kind: ResourceKind, name: str, namespace: str)
         return await cluster.get(kind, name, namespace if kind.namespaced else None)
     except NotFound as error:
         raise await missing(cluster, kind, name, namespace) from error
+    except ValueError:  # what could never be part of a path
+        raise CommandFailed(f"{name!r} is no name of an object", code=Exit.USAGE) from None
+
+
+async def create(
+    cluster: Cluster, kind: ResourceKind, body: Json, namespace: str, *, dry_run: bool = False
+) -> Json:
+    """One object. Raises CommandFailed where its namespace is not there; AlreadyExists and the like."""
+    try:
+        return await cluster.create(kind, body, namespace, dry_run=dry_run)
+    except NotFound as error:
+        raise await missing_kind(cluster, kind) or await missing_namespace(cluster, namespace) or error from error
 
 
 async def fetch_all(cluster: Cluster, kind: ResourceKind, namespace: str | None, selector: str = "") -> list[Json]:

@@ -109,19 +109,22 @@ def description(terminal: Terminal, found: Json, now: datetime, obstacles: Seque
         "Took": took(status.get("startedAt"), status.get("completedAt")),
         "Workflow": part(spec, "workflowRef").get("name"),
     }
-    for title, value in facts.items():
+    for fact, value in facts.items():
         if value:
-            yield f"  {title + ':':<11} {value}"
+            yield f"  {fact + ':':<11} {value}"
+    title = "Message:" if phase in ("Succeeded", "Completed") else "Why:"
     for number, line in enumerate([*why(found), *obstacles]):
         for inner, text in enumerate(line.splitlines()):
-            yield f"  {'' if number or inner else 'Why:':<11} {text}"
+            yield f"  {'' if number or inner else title:<11} {text}"
+    for request in parts(spec, "requests"):
+        who = part(request, "requester").get("username") or "somebody"
+        told = " ".join(str(request[key]) for key in ("type", "step", "outcome") if request.get(key))
+        reason = f": {request['reason']}" if request.get("reason") else ""
+        yield f"  {'Request:':<11} {told} by {who}{reason}"
     yield from _steps(terminal, status)
     yield from _attempts(terminal, status)
     yield from _values("Outputs", part(status, "outputs"))
     yield from _values("Rollback", part(status, "rollback"))
-    for request in parts(spec, "requests"):
-        who = part(request, "requester").get("username") or "somebody"
-        yield f"  Request:    {request['type']} by {who} {request.get('reason', '')}".rstrip()
     if status.get("logTail"):
         yield "Log, the end of it:"
         yield from (f"  {line}" for line in str(status["logTail"]).splitlines())

@@ -83,7 +83,7 @@ async def _get(terminal: Terminal, where: Where, wanted: _Wanted) -> None:
             try:
                 objects = [await fetch(cluster, *parse_target(name, kind), namespace) for name in names]
             except CommandFailed as failure:
-                if kind_named(names[0]) is None and nearest_kind(names[0]) and len(wanted.words) == 1:
+                if len(wanted.words) == 1 and "/" not in names[0] and nearest_kind(names[0]):
                     failure.mend = f"Did you mean the kind {nearest_kind(names[0])}? {failure.mend}"
                 raise
         else:

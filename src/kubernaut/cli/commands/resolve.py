@@ -76,11 +76,16 @@ async def _resolve(
     seconds: float | None,
 ) -> int:
     from kubernaut.cli.following import follow
+    from kubernaut.cli.lookup import parse_workflow
     from kubernaut.cli.requests import ask
     from kubernaut.cli.session import connected, fetch
     from kubernaut.cluster import kinds
 
-    kind, name, namespace = kinds.WORKFLOW_EXECUTIONS, target.removeprefix("wfe/"), where.namespace_or_default
+    kind, name, namespace = (
+        kinds.WORKFLOW_EXECUTIONS,
+        parse_workflow(target, "resolved"),
+        where.namespace_or_default,
+    )
     async with connected(where, terminal) as cluster:
         found = await fetch(cluster, kind, name, namespace)
         record = _meant(found, step, in_namespace(namespace))

@@ -63,11 +63,12 @@ def command(
     Makes a new execution, NAME-retry-1 and so on, with the same steps. Steps that succeeded keep their results and
     are not run again, unless --from-step says so. The old execution stays as it is.
     """
+    from kubernaut.cli.lookup import parse_workflow
     from kubernaut.cli.session import speak
 
     where = Where(kubeconfig, context, namespace)
     asked = _Retry(current_terminal(), where, from_step, reason, again=again, dry_run=dry_run)
-    return speak(asked.carry_out(name.removeprefix("wfe/"), wait=wait and not dry_run, seconds=timeout))
+    return speak(asked.carry_out(parse_workflow(name, "retried"), wait=wait and not dry_run, seconds=timeout))
 
 
 class _Retry:

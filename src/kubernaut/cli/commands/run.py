@@ -114,12 +114,13 @@ class _Submission:
             self._terminal.say(f"{kind.kind.lower()}/{name} {change}{self._suffix}")
 
     async def _submit(self, cluster: "Cluster", kind: "ResourceKind", manifest: "Manifest") -> Json:
+        from kubernaut.cli.session import create
         from kubernaut.cluster import AlreadyExists
 
         body = self._placed(manifest.document)
         namespace = _namespace(body)
         try:
-            created = await cluster.create(kind, body, namespace, dry_run=self._dry_run)
+            created = await create(cluster, kind, body, namespace, dry_run=self._dry_run)
         except AlreadyExists:
             if self._again:
                 name = {"generateName": f"{manifest.name}-"}
