@@ -179,3 +179,14 @@ def test_an_interrupted_action_does_not_hide_by_whom() -> None:
 def test_a_pod_that_never_started_and_is_gone_proves_nothing() -> None:
     last = pod({"waiting": {"reason": "ContainerCreating"}})
     assert read_job(job(FAILED), [], [], departed=[last]).container_started is None
+
+
+def test_the_words_of_the_kubelet_are_not_those_of_the_action() -> None:
+    unknown = ended(
+        137, "The container could not be located when the pod was terminated", "ContainerStatusUnknown"
+    )
+    del unknown["terminated"]["startedAt"]
+    facts = read_job(job(("Failed", "DeadlineExceeded")), [], [], departed=[pod(unknown)])
+    assert facts.outcome is not None
+    assert (facts.outcome.message, facts.outcome.exit_code) == ("", None)
+    assert facts.container_started is None

@@ -13,6 +13,7 @@ from kubernaut.api.faults import Fault
 from kubernaut.cluster import Cluster, ClusterError, Informer, Json, Key, NotFound
 from kubernaut.concurrency import Clock, within
 from kubernaut.controllers.caches import Caches, Decoded
+from kubernaut.controllers.departed import DepartedPods
 from kubernaut.controllers.doors import Doors
 from kubernaut.controllers.parts import parts, text
 from kubernaut.engines.job import needs_log, read_fence, read_job
@@ -56,6 +57,7 @@ class ActionObserver:
         self._doors = doors
         self._logs: dict[str, str] = {}
         """Ends of logs by Job, until the outcome is recorded: an outcome takes several turns."""
+        self._departed = DepartedPods(caches.pods, caches.jobs)
         caches.jobs.subscribe(self._forget)
 
     async def observe(self, key: Key, trouble: Waiting | None = None) -> ActionFacts | None:
@@ -149,13 +151,14 @@ class ActionObserver:
         warnings = self._caches.warnings_about(uid)
         for pod in pods:
             warnings += self._caches.warnings_about(pod["metadata"]["uid"])
-        facts = read_job(job, pods, warnings)
+        departed = self._departed.of(uid)
+        facts = read_job(job, pods, warnings, departed=departed)
         name = needs_log(facts, pods)
         if name is None or not wants_log:
             return facts
         if uid not in self._logs:
             self._logs[uid] = await self._log(job["metadata"]["namespace"], name)
-        return read_job(job, pods, warnings, self._logs[uid])
+        return read_job(job, pods, warnings, self._logs[uid], departed)
 
     async def _log(self, namespace: str, pod: str) -> str:
         """The end of the pod's log; empty if the pod is gone or its node does not answer in time."""

@@ -52,12 +52,18 @@ def read_fence(lease: Mapping[str, Any]) -> FenceFacts:
     )
 
 
-def read_job(job: Mapping[str, Any], pods: Objects, events: Objects, log: str = "") -> JobFacts:
-    """The facts of one attempt. `pods` are all of this Job's, `events` all Warnings about either."""
+def read_job(
+    job: Mapping[str, Any], pods: Objects, events: Objects, log: str = "", departed: Objects = ()
+) -> JobFacts:
+    """The facts of one attempt. `pods` are all of this Job's, `events` all Warnings about either.
+
+    `departed` are last states of pods that are gone, as far as anybody remembers them.
+    """
     seen = msgspec.convert(job, JobSeen)
     its_pods = msgspec.convert(list(pods), list[PodSeen])
+    gone = msgspec.convert(list(departed), list[PodSeen])
     state, condition = _state(seen)
-    pod = _telling(its_pods)
+    pod = _telling([*its_pods, *gone])
     cause = _waiting(its_pods, msgspec.convert(list(events), list[EventSeen]))
     reason, message = _reason(condition, pod, cause) if state == "failed" else ("", "")
     return JobFacts(
@@ -71,7 +77,7 @@ def read_job(job: Mapping[str, Any], pods: Objects, events: Objects, log: str = 
         finished_at=seen.status.completion_time or condition.last_transition_time,
         reason=reason,
         message=_bounded(message),
-        container_started=_started(its_pods),
+        container_started=True if any(_has_started(p) for p in gone) else _started(its_pods),
         waiting=cause if state == "active" else None,
         is_hopeless=any(_why_waiting(p) in _HOPELESS for p in its_pods),
         outcome=_outcome(pod, log) if state in ("succeeded", "failed") else None,
@@ -172,13 +178,14 @@ def _reason(condition: Truth, pod: PodSeen | None, waiting: Waiting | None) -> t
     said = condition.reason or "Failed", condition.message or ""
     if said[0] == "DeadlineExceeded":
         return "DeadlineExceeded", f"{waiting.reason}: {waiting.message}" if waiting else said[1]
-    if pod is None:
-        # Gone already; the Job controller's own words are all that is left.
-        is_disrupted = said[0] == "PodFailurePolicy" and "DisruptionTarget" in said[1]
-        return ("Evicted", said[1]) if is_disrupted else said
-    disruption = _disruption(pod)
+    disruption = _disruption(pod) if pod else None
     if disruption is not None:
         return disruption
+    if said[0] == "PodFailurePolicy" and "DisruptionTarget" in said[1]:
+        # The Job controller's own words are all that is left of the pod.
+        return "Evicted", said[1]
+    if pod is None:
+        return said
     ended = _ended(pod)
     if ended is None:
         return pod.status.reason or said[0], pod.status.message or said[1]
@@ -199,10 +206,13 @@ def _disruption(pod: PodSeen) -> tuple[str, str] | None:
 
 def _outcome(pod: PodSeen | None, log: str) -> Outcome:
     ended = _ended(pod) if pod else None
-    if ended is None:
+    if pod is None or ended is None or ended.reason == "ContainerStatusUnknown":
+        # Then the kubelet speaks, not the action: it never began, or nobody saw its end.
         return Outcome()
     said = outcome_of(ended.message, log, ended.exit_code, ended.finished_at)
-    return replace(said, pod=pod.metadata.uid) if pod else said
+    # Who was taken away only knows that it was interrupted; the pod knows by whom.
+    reason = "" if _disruption(pod) else said.reason
+    return replace(said, pod=pod.metadata.uid, reason=reason)
 
 
 def _bounded(text: str) -> str:
