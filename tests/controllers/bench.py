@@ -23,8 +23,8 @@ from kubernaut.devcluster.cluster import DevCluster
 from kubernaut.devcluster.node import Node
 from kubernaut.devcluster.node.machinery import Machinery
 from kubernaut.devcluster.node.scripted import ScriptResult, ScriptStart
-from kubernaut.planning.facts import Limits
 from kubernaut.devcluster.workloads import LossSettings
+from kubernaut.planning.facts import Limits
 from kubernaut.sdk.environment import RunnerEnvironment
 from kubernaut.sdk.errors import FenceHeld
 from kubernaut.sdk.fence import take_fence
