@@ -1,7 +1,8 @@
-"""A cluster of one's own for the commands, and a way to run them in process."""
+"""Clusters for the commands, and ways to run them in process."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +41,62 @@ def kubernaut(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Kubernaut:
     return invoke
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The kubeconfig of a cluster that many tests share, in a thread of this process.
+
+    Kubernaut is at work in it and may touch all of it; tests tell their executions apart by name. Beside it stand
+    `nobody.kubeconfig`, of a user without permissions, and `expired.kubeconfig`, of one whose token has run out.
+    """
+    folder = tmp_path_factory.mktemp("shared")
+    up, failures = threading.Event(), list[BaseException]()
+    loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def stay() -> None:
+        patient = [manifest.document for manifest in read_manifests((str(example("payment-service.yaml")),))]
+        terminal = Terminal({"HOME": str(folder)})
+        async with home(terminal, folder / "cluster", before=patient, targets=["*"]) as place:
+            for user, token in (("nobody", place.server.token_of("nobody", ())), ("expired", "no-longer-good")):
+                (folder / "cluster" / f"{user}.kubeconfig").write_text(place.server.kubeconfig_of(token))
+            stop = asyncio.Event()
+            loops.append((asyncio.get_running_loop(), stop))
+            up.set()
+            await stop.wait()
+
+    def work() -> None:
+        try:
+            asyncio.run(stay())
+        except BaseException as error:  # noqa: BLE001  told by the fixture, where pytest shows it
+            failures.append(error)
+        finally:
+            up.set()
+
+    thread = threading.Thread(target=work, name="shared cluster")
+    thread.start()
+    up.wait(90)
+    if not loops:
+        raise RuntimeError("the shared cluster did not come up") from (failures[0] if failures else None)
+    try:
+        yield folder / "cluster" / "kubeconfig"
+    finally:
+        loop, stop = loops[0]
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(60)
+
+
+@pytest.fixture
+def at_cluster(shared: Path, kubernaut: Kubernaut) -> Kubernaut:
+    """Runs a command line in this process, against the shared cluster."""
+
+    def invoke(*arguments: str, **variables: str) -> Said:
+        return kubernaut(*arguments, **{"KUBECONFIG": str(shared), **variables})
+
+    return invoke
+
+
 @dataclass(frozen=True)
 class Shell:
-    """Types commands at a cluster."""
+    """Types commands at a cluster of its own."""
 
     kubeconfig: Path
     cluster: Cluster
@@ -61,7 +115,7 @@ def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def shell(tmp_path: Path, kubernaut: Kubernaut) -> AsyncGenerator[Shell]:
-    """A cluster with kubernaut in it and a patient, for journeys."""
+    """A cluster with kubernaut in it and a patient, for journeys that break it."""
     patient = [manifest.document for manifest in read_manifests((str(example("payment-service.yaml")),))]
     terminal = Terminal({"HOME": str(tmp_path)})
     async with home(terminal, tmp_path / "cluster", before=patient, targets=["production"]) as place:
