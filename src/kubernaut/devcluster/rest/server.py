@@ -243,8 +243,9 @@ def _wrapped(middleware: Middleware, handler: Handler) -> Handler:
 
 def _refusal(error: ApiError, warnings: list[str] | None = None) -> web.Response:
     response = json_response(error.to_status(), error.code, warnings)
-    if error.code == 429:
-        response.headers["Retry-After"] = str((error.details or {}).get("retryAfterSeconds", 1))
+    # Budgets name no time to come back, and then there is no such header.
+    if seconds := (error.details or {}).get("retryAfterSeconds"):
+        response.headers["Retry-After"] = str(seconds)
     return response
 
 
