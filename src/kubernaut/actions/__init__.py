@@ -12,6 +12,9 @@ SHIPPED = (
     "kubernaut.actions.apply_manifest",
     "kubernaut.actions.update_configmap",
     "kubernaut.actions.update_secret",
+    "kubernaut.actions.cordon_node",
+    "kubernaut.actions.uncordon_node",
+    "kubernaut.actions.drain_node",
     "kubernaut.actions.rollout_status",
     "kubernaut.actions.collect_diagnostics",
 )
