@@ -97,7 +97,7 @@ def test_parameters_that_would_blow_up_a_steps_inputs_are_counted_not_built() ->
     many = {str(n): "$(params.p)" for n in range(100)}
     told = refused(scale(inputs={"labels": many}), parameters={"p": "x" * 100_000})
     assert told[0].startswith("spec.steps[0].inputs: would take 100")
-    assert "at most 900 kB fit" in told[0]
+    assert "at most 800 kB fit" in told[0]
 
 
 def test_too_many_different_actions_are_refused() -> None:

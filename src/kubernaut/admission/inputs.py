@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from kubernaut.admission.survey import Known, Placed, Survey, bytes_of
+from kubernaut.admission.survey import Known, Placed, Survey
+from kubernaut.api.action import MOST_INPUT_BYTES
 from kubernaut.api.contract import Parameter, ValueType, is_of_type, is_secret_reference, value_faults
 from kubernaut.api.faults import Fault
 from kubernaut.api.meta import JSON
@@ -16,9 +17,7 @@ from kubernaut.api.references import (
     find,
     resolve,
 )
-
-MOST_INPUT_BYTES = 900_000
-"""Of one step's inputs with its parameters filled in: they have to fit into one ActionExecution."""
+from kubernaut.api.values import stored_bytes
 
 _FITS: Mapping[ValueType, frozenset[ValueType]] = {
     "number": frozenset({"number", "integer"}),
@@ -99,7 +98,7 @@ def _output_fault(survey: Survey, placed: Placed, step: str, key: str, path: str
 
 def _size_fault(survey: Survey, placed: Placed, found: Mapping[str, list[Found]]) -> Fault | None:
     """Inputs that would be too large once parameters are filled in; counted, not built."""
-    size = bytes_of(placed.step.inputs)
+    size = stored_bytes(placed.step.inputs)
     for references in found.values():
         for one in references:
             if isinstance(one.reference, ParamReference):

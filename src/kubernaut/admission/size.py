@@ -20,20 +20,17 @@ from kubernaut.api.workflow import (
     WorkflowPhase,
     WorkflowSpec,
     WorkflowStatus,
+    record_bytes,
 )
 
 MOST_BYTES = 1_000_000
 MOST_PINS = 256
-OUTPUT_BYTES = 512
-"""Outputs that a step's record may hold (`planning.records`)."""
-MESSAGE_BYTES = 512
-"""A step's message, as bytes within JSON (`api.text.cut`)."""
 
 _MOMENT = datetime(2026, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 _UID = "f" * 36
 _REASON = "R" * 64
-_FIELD_NOTE = 10
-"""Bytes that `"f:":{},` adds to a field's name in metadata.managedFields."""
+_STATUS_NOTES = 1_500
+"""metadata.managedFields of the status' own fields; each of its lists is one of them."""
 
 
 def size_faults(survey: Survey) -> Iterator[Fault]:
@@ -44,36 +41,29 @@ def size_faults(survey: Survey) -> Iterator[Fault]:
         message = f"uses {len(pins)} different actions and images: at most {MOST_PINS} are allowed"
         yield Fault("spec.steps", message, "Split the workflow.")
     spec = 2 * len(msgspec.json.encode(workflow.spec)) + len(msgspec.json.encode(workflow.metadata))
-    status, notes = worst_status_bytes(workflow.spec, pins), status_note_bytes(workflow.spec)
-    total = spec + status + notes
+    status = worst_status_bytes(workflow.spec, pins)
+    total = spec + status
     if total > MOST_BYTES:
         yield Fault(
             "spec",
             f"the object could grow to {total / 1000:.0f} kB: at most {MOST_BYTES // 1000} kB are allowed "
-            f"(what is asked {spec / 1000:.0f} kB, its status at worst {(status + notes) / 1000:.0f} kB)",
+            f"(what is asked {spec / 1000:.0f} kB, its status at worst {status / 1000:.0f} kB)",
             "Split the workflow into several, or shorten inputs and parameters.",
         )
 
 
 def worst_status_bytes(spec: WorkflowSpec, pins: list[PinnedAction]) -> int:
     """Bytes of the largest status that a run of this workflow can come to."""
-    head = len(msgspec.json.encode(_WORST_HEAD))
-    each = len(msgspec.json.encode(_WORST_RECORD)) + MESSAGE_BYTES + OUTPUT_BYTES + len(",")
-    kept = len(spec.retry_of.name) if spec.retry_of else 0
     names = [step.name for step in (*spec.steps, *spec.finally_)]
+    head = len(msgspec.json.encode(_WORST_HEAD)) + _STATUS_NOTES
+    # Message and outputs: as much each as `planning` gives a record of so many steps.
+    each = len(msgspec.json.encode(_WORST_RECORD)) + 2 * record_bytes(len(names)) + len(",")
+    kept = len(spec.retry_of.name) if spec.retry_of else 0
     contracts = sum(len(msgspec.json.encode(pin)) + 1 for pin in pins)
     # A record names its step twice: itself, and within the name of its ActionExecution (63 at most, counted).
     return head + contracts + sum(each + kept + len(name.encode()) for name in names)
 
 
-def status_note_bytes(spec: WorkflowSpec) -> int:
-    """Bytes of the API server's notes about who wrote which field of such a status."""
-    names = [step.name for step in (*spec.steps, *spec.finally_)]
-    each = sum(len(field) + _FIELD_NOTE for field in _RECORD_FIELDS) + len('"k:{\\"name\\":\\"\\"}":{".":{}},')
-    return sum(each + len(name.encode()) for name in names)
-
-
-_RECORD_FIELDS = StepStatus.__struct_encode_fields__ + LocalReference.__struct_encode_fields__
 _WORST_RECORD = StepStatus(
     name="",
     phase=StepPhase.INDETERMINATE,
@@ -98,7 +88,7 @@ _WORST_HEAD = WorkflowStatus(
     completed_at=_MOMENT,
     spec_hash="f" * 64,
     engine=EngineDecision(name="tekton", reason="r" * 256),
-    progress="500/550",
+    progress="1000/1050",
     suspended=True,
     workspace_pvc="w" * 63,
     approval_status="Pending",

@@ -1,6 +1,5 @@
 """A workflow laid out for judging: its steps with their paths, the contract of each, and what is known by name."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ from kubernaut.admission.door import Door
 from kubernaut.admission.nearest import Nearest
 from kubernaut.admission.pins import pinned_action
 from kubernaut.api.contract import Parameter
+from kubernaut.api.values import stored_bytes
 from kubernaut.api.workflow import PinnedAction, Step, WorkflowExecution, pin_key
 
 
@@ -44,7 +44,7 @@ class Survey:
     known: Mapping[str, Known]
     """By `pin_key`."""
     parameter_bytes: Mapping[str, int]
-    """Bytes of each parameter as JSON."""
+    """Bytes of each parameter as it is stored."""
     steps_nearest: Nearest
     parameters_nearest: Nearest
     types_nearest: Nearest
@@ -83,16 +83,11 @@ def survey(workflow: WorkflowExecution, door: Door) -> Survey:
         placed=placed,
         by_name=by_name,
         known=known,
-        parameter_bytes={name: bytes_of(value) for name, value in spec.parameters.items()},
+        parameter_bytes={name: stored_bytes(value) for name, value in spec.parameters.items()},
         steps_nearest=Nearest(by_name),
         parameters_nearest=Nearest(spec.parameters),
         types_nearest=Nearest(door.catalogue),
     )
-
-
-def bytes_of(value: object) -> int:
-    """Bytes of a JSON value as it is stored."""
-    return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _known(action: PinnedAction) -> Known:

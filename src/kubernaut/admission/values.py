@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import cast
 
 from kubernaut.api.faults import Fault
+from kubernaut.api.values import MOST_LEVELS
 
-MAX_DEPTH = 64
 _INT64 = 2**63
 _MOST_FAULTS = 100
 
@@ -17,8 +17,8 @@ def unfit_values(value: object, path: str) -> list[Fault]:
     left: list[tuple[str, int, object]] = [(path, 0, value)]
     while left and len(faults) < _MOST_FAULTS:
         here, depth, part = left.pop()
-        if depth > MAX_DEPTH:
-            faults.append(Fault(path, f"is nested more than {MAX_DEPTH} levels deep"))
+        if depth > MOST_LEVELS:
+            faults.append(Fault(path, f"is nested more than {MOST_LEVELS} levels deep"))
             break
         if isinstance(part, Mapping):
             members = cast("Mapping[object, object]", part)

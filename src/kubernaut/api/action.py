@@ -27,6 +27,9 @@ from kubernaut.api.meta import (
 from kubernaut.api.names import EXECUTION_API
 from kubernaut.api.workflow import ActionType, Executed, ImageReference, Inputs, Retry
 
+MOST_INPUT_BYTES = 800_000
+"""Of one action's inputs as they are stored: the rest of a megabyte is for its contract and its status."""
+
 
 class ActionPhase(StrEnum):
     """Where an action stands. The allowed moves are in `planning.phases`."""

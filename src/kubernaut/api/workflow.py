@@ -29,8 +29,12 @@ from kubernaut.api.meta import (
 )
 from kubernaut.api.names import WORKFLOW_API
 
-MAX_STEPS = 500
+MAX_STEPS = 1000
+"""Plain ones fit into one object whatever becomes of them; how many others do is counted (`admission.size`)."""
 MAX_REQUESTS = 64
+RECORD_TEXT = 512
+"""Bytes within JSON of a step's message, and of its outputs, in the status of a workflow of usual size."""
+_ALL_RECORD_TEXT = 96_000
 
 
 class WorkflowPhase(StrEnum):
@@ -169,6 +173,12 @@ def _named_list(max_length: int, key: str = "name") -> Meta:
     )
 
 
+def _whole_list(max_length: int) -> Meta:
+    # Written whole, by one writer. As a map the API server would keep a note about each field of each entry in
+    # metadata.managedFields, about as much again as the entries themselves.
+    return Meta(max_length=max_length, extra_json_schema={"x-kubernetes-list-type": "atomic"})
+
+
 class WorkflowSpec(Frozen, frozen=True, kw_only=True):
     """What is asked."""
 
@@ -230,7 +240,7 @@ class StepStatus(Frozen, frozen=True, kw_only=True):
     outputs: Annotated[
         Mapping[str, JSON], Meta(extra_json_schema={"x-kubernetes-preserve-unknown-fields": True})
     ] = {}
-    """Only while they fit 512 bytes; larger ones stand on the ActionExecution."""
+    """Only while they fit `record_bytes`; larger ones stand on the ActionExecution."""
     rollback_available: bool = False
     kept_from: ShortText = ""
     """Name of the earlier execution whose result this is (`spec.retryOf`)."""
@@ -258,8 +268,8 @@ class WorkflowStatus(Frozen, frozen=True, kw_only=True):
     suspended: bool = False
     workspace_pvc: ShortText = msgspec.field(default="", name="workspacePVC")
     approval_status: ShortText = ""
-    steps: Annotated[tuple[StepStatus, ...], _named_list(MAX_STEPS + 50)] = ()
-    actions: Annotated[tuple[PinnedAction, ...], _named_list(256, "key")] = ()
+    steps: Annotated[tuple[StepStatus, ...], _whole_list(MAX_STEPS + 50)] = ()
+    actions: Annotated[tuple[PinnedAction, ...], _whole_list(256)] = ()
     conditions: Annotated[tuple[Condition, ...], _named_list(16, "type")] = ()
 
 
@@ -271,6 +281,14 @@ class WorkflowExecution(Frozen, frozen=True, kw_only=True):
     metadata: ObjectMeta
     spec: WorkflowSpec
     status: WorkflowStatus = WorkflowStatus()
+
+
+def record_bytes(steps: int) -> int:
+    """Bytes within JSON that the record of one of so many steps (`finally` included) may give to its message.
+
+    As many it may give to its outputs. The ActionExecution has both whole: the record is for reading at a glance.
+    """
+    return min(RECORD_TEXT, _ALL_RECORD_TEXT // max(1, steps))
 
 
 def pin_key(step: Step) -> str:

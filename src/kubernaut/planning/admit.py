@@ -11,6 +11,7 @@ from kubernaut.api.workflow import PinnedAction, StepPhase, StepStatus, Workflow
 from kubernaut.planning.conditions import with_conditions
 from kubernaut.planning.directive import Directive, directive_of
 from kubernaut.planning.facts import Obstacle, WorkflowFacts
+from kubernaut.planning.records import inline
 from kubernaut.planning.turns import (
     AddFinalizer,
     RemoveFinalizer,
@@ -126,7 +127,9 @@ def _first_record(facts: WorkflowFacts, name: str) -> StepStatus:
         return StepStatus(name=name)
     if again.from_step and name in descendants(facts.graph, again.from_step):
         return StepStatus(name=name)
-    return replace(before, kept_from=earlier.workflow.metadata.name, execution=None, fence="")
+    # The earlier workflow may have had fewer steps, and so more room for each.
+    kept = inline(facts, before.outputs)
+    return replace(before, kept_from=earlier.workflow.metadata.name, execution=None, fence="", outputs=kept)
 
 
 def _refused(facts: WorkflowFacts, message: str) -> WorkflowStatus:

@@ -6,11 +6,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from kubernaut.api.graph import Graph
-from kubernaut.api.text import cut
 from kubernaut.api.workflow import Step, StepPhase, StepStatus
 from kubernaut.planning.facts import WhenVerdict, WorkflowFacts
 from kubernaut.planning.phases import STEP_ENDED
-from kubernaut.planning.records import RESOLVED_BY_PERSON, outputs_of, phases_of
+from kubernaut.planning.records import RESOLVED_BY_PERSON, outputs_of, phases_of, told
 
 _ENDED = STEP_ENDED
 _OPEN = frozenset({StepPhase.PENDING, StepPhase.BLOCKED})
@@ -100,18 +99,23 @@ def _conditional(facts: WorkflowFacts, record: StepStatus, verdict: WhenVerdict)
             record,
             phase=StepPhase.FAILED,
             reason="ConditionError",
-            message=cut(f"when: {verdict.expression}: {verdict.error}", 512),
+            message=told(facts, f"when: {verdict.expression}: {verdict.error}"),
             completed_at=facts.now,
             executed="no",
         )
     if verdict.holds:
         return None
-    return _skipped(facts, record, "ConditionFalse", cut(f"when: {verdict.expression} is false.", 512))
+    return _skipped(facts, record, "ConditionFalse", f"when: {verdict.expression} is false.")
 
 
 def _skipped(facts: WorkflowFacts, record: StepStatus, reason: str, message: str) -> StepStatus:
     return replace(
-        record, phase=StepPhase.SKIPPED, reason=reason, message=message, completed_at=facts.now, executed="no"
+        record,
+        phase=StepPhase.SKIPPED,
+        reason=reason,
+        message=told(facts, message),
+        completed_at=facts.now,
+        executed="no",
     )
 
 

@@ -10,12 +10,9 @@ from msgspec.structs import replace
 from kubernaut.api.action import ActionPhase
 from kubernaut.api.meta import JSON
 from kubernaut.api.text import cut
-from kubernaut.api.workflow import StepPhase, StepStatus
+from kubernaut.api.workflow import StepPhase, StepStatus, record_bytes
 from kubernaut.planning.directive import resolution_of
 from kubernaut.planning.facts import ExecutionFacts, WorkflowFacts
-
-INLINE_OUTPUTS = 512
-"""Bytes of outputs that a step's record may hold; more stands on the ActionExecution only."""
 
 _phase_of = attrgetter("phase")
 
@@ -52,6 +49,17 @@ def phases_of(records: Mapping[str, StepStatus]) -> Iterator[StepPhase]:
     return map(_phase_of, records.values())
 
 
+def told(facts: WorkflowFacts, text: str) -> str:
+    """A message as it fits the record of a step of this workflow."""
+    return cut(text, room_of(facts))
+
+
+def room_of(facts: WorkflowFacts) -> int:
+    """Bytes that a record may give to its message, and to its outputs."""
+    spec = facts.workflow.spec
+    return record_bytes(len(spec.steps) + len(spec.finally_))
+
+
 def outputs_of(facts: WorkflowFacts, record: StepStatus) -> Mapping[str, JSON]:
     """All outputs of a step that succeeded."""
     execution = facts.executions.get(record.name)
@@ -74,33 +82,38 @@ def _observed(facts: WorkflowFacts, record: StepStatus) -> StepStatus:
             executed="unknown",
         )
     phase = _STEP_PHASE.get(execution.status.phase)
-    return _waiting(record, execution) if phase is None else _ended(record, execution, phase)
+    return _waiting(facts, record, execution) if phase is None else _ended(facts, record, execution, phase)
 
 
-def _waiting(record: StepStatus, execution: ExecutionFacts) -> StepStatus:
+def _waiting(facts: WorkflowFacts, record: StepStatus, execution: ExecutionFacts) -> StepStatus:
     status = execution.status
-    reason = status.reason if status.waiting or status.next_attempt_at else ""
+    reason = cut(status.reason, 64) if status.waiting or status.next_attempt_at else ""
     # Only ended ones: that an attempt began is no news worth a write.
     attempts = sum(1 for attempt in status.attempts if attempt.completed_at is not None)
     if (reason, attempts) == (record.reason, record.attempts):
         return record
-    return replace(record, reason=reason, message=cut(status.message, 256) if reason else "", attempts=attempts)
+    message = cut(status.message, min(256, room_of(facts))) if reason else ""
+    return replace(record, reason=reason, message=message, attempts=attempts)
 
 
-def _ended(record: StepStatus, execution: ExecutionFacts, phase: StepPhase) -> StepStatus:
+def _ended(facts: WorkflowFacts, record: StepStatus, execution: ExecutionFacts, phase: StepPhase) -> StepStatus:
     status = execution.status
-    fits = len(json.dumps(execution.outputs, default=str)) <= INLINE_OUTPUTS
     return replace(
         record,
         phase=phase,
         reason="" if phase == StepPhase.SUCCEEDED else cut(status.reason, 64),
-        message="" if phase == StepPhase.SUCCEEDED else cut(status.message, 512),
+        message="" if phase == StepPhase.SUCCEEDED else told(facts, status.message),
         completed_at=status.completed_at,
         attempts=len(status.attempts),
         executed=status.executed,
-        outputs=execution.outputs if fits else {},
+        outputs=inline(facts, execution.outputs),
         rollback_available=status.rollback is not None,
     )
+
+
+def inline(facts: WorkflowFacts, outputs: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    """The outputs if they fit the record of a step, else none: then they stand on the ActionExecution only."""
+    return outputs if len(json.dumps(outputs, default=str)) <= room_of(facts) else {}
 
 
 def _resolved(facts: WorkflowFacts, record: StepStatus) -> StepStatus:
@@ -112,6 +125,6 @@ def _resolved(facts: WorkflowFacts, record: StepStatus) -> StepStatus:
         record,
         phase=StepPhase.SUCCEEDED if request.outcome == "succeeded" else StepPhase.FAILED,
         reason=RESOLVED_BY_PERSON,
-        message=cut(f"{by} says that it {request.outcome}: {request.reason}", 512),
+        message=told(facts, f"{by} says that it {request.outcome}: {request.reason}"),
         completed_at=facts.now,
     )

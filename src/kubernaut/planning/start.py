@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from msgspec import convert
 from msgspec.structs import replace
 
-from kubernaut.api.action import ActionSpec, SecretInput
+from kubernaut.api.action import MOST_INPUT_BYTES, ActionSpec, SecretInput
 from kubernaut.api.contract import input_faults, with_defaults
 from kubernaut.api.meta import JSON, LocalReference, SecretKeyRef
 from kubernaut.api.names import execution_name, workspace_name
 from kubernaut.api.references import OutputReference, ParamReference, Reference, WorkflowReference, resolve
 from kubernaut.api.text import cut
+from kubernaut.api.values import stored_bytes
 from kubernaut.api.workflow import PinnedAction, Step, StepPhase, StepStatus, pin_key
 from kubernaut.planning.facts import ExecutionFacts, WorkflowFacts
-from kubernaut.planning.records import outputs_of
+from kubernaut.planning.records import outputs_of, told
 from kubernaut.planning.turns import CreateExecution, CreateFence, CreateWorkspace, WorkflowChange
 
 
@@ -32,6 +33,8 @@ def start(facts: WorkflowFacts, step: Step, records: Mapping[str, StepStatus]) -
     spec = execution_spec(facts, step, records)
     if isinstance(spec, str):
         return Started(_failed(facts, record, "InvalidInputs", spec))
+    if too_large := _too_large(spec):
+        return Started(_failed(facts, record, "InputsTooLarge", too_large))
     meta = facts.workflow.metadata
     execution = facts.executions.get(step.name)
     if execution is None:
@@ -71,6 +74,18 @@ def execution_spec(facts: WorkflowFacts, step: Step, records: Mapping[str, StepS
         target_resource=facts.workflow.spec.target_resource,
         correlation_id=meta.uid,
         cluster=step.cluster,
+    )
+
+
+def _too_large(spec: ActionSpec) -> str:
+    """Why the inputs do not fit into one object; empty when they do. The API server would refuse it for ever."""
+    size = stored_bytes(spec.inputs)
+    if size <= MOST_INPUT_BYTES:
+        return ""
+    name, largest = max(((n, stored_bytes(v)) for n, v in spec.inputs.items()), key=lambda found: found[1])
+    return (
+        f"with outputs and parameters filled in, the inputs take {size / 1000:.0f} kB: at most "
+        f"{MOST_INPUT_BYTES // 1000} kB fit; the largest is {name} with {largest / 1000:.0f} kB"
     )
 
 
@@ -127,7 +142,7 @@ def _failed(facts: WorkflowFacts, record: StepStatus, reason: str, message: str)
         record,
         phase=StepPhase.FAILED,
         reason=reason,
-        message=cut(message, 512),
+        message=told(facts, message),
         completed_at=facts.now,
         executed="no",
     )
