@@ -117,6 +117,8 @@ _REQUESTS_STAY = {
     "message": "requests can be added, not changed or removed",
 }
 
+# Free maps (`parameters`, `inputs`) are compared by size and by the values of keys that both have: Kubernetes
+# does not see one key in the place of another (apiserver, cel/common/values.go). A workflow's spec hash does.
 # `finally` is a reserved word of CEL's host languages but not of CEL; Kubernetes escapes only its own list.
 _RULES: Mapping[type[msgspec.Struct], Mapping[str, list[Schema]]] = {
     WorkflowExecution: {
@@ -131,6 +133,7 @@ _RULES: Mapping[type[msgspec.Struct], Mapping[str, list[Schema]]] = {
                 "parallelism",
                 "timeout",
                 "rollbackStrategy",
+                "parameters",
                 "priority",
                 "retryOf",
                 "rollbackOf",
@@ -146,6 +149,8 @@ _RULES: Mapping[type[msgspec.Struct], Mapping[str, list[Schema]]] = {
         "spec": _unchanging(
             "actionType",
             "image",
+            "imageVerification",
+            "inputs",
             "serviceAccountName",
             "timeout",
             "retry",
@@ -154,6 +159,9 @@ _RULES: Mapping[type[msgspec.Struct], Mapping[str, list[Schema]]] = {
             "step",
             "workspaceClaim",
             "secretInputs",
+            "targetResource",
+            "correlationId",
+            "cluster",
         ),
     },
 }

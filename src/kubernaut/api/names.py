@@ -53,7 +53,7 @@ INPUTS_PATH = "/run/kubernaut/inputs"
 VOID_HOLDER = "void"
 """Holder that the controller writes into a fence to make sure that no pod can take it any more."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change of the CRDs; an installed CRD with a lower number is too old for this code."""
 
 NAME_LIMIT = 63
