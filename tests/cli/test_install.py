@@ -64,22 +64,25 @@ def test_actions_may_touch_no_namespace_that_was_not_named() -> None:
 def test_an_action_has_the_permissions_of_its_contract_and_no_others() -> None:
     roles = of_kind("ClusterRole")
     for contract in shipped_contracts():
-        role = roles[f"kubernaut-{names.short_type(contract.metadata.name)}-action"]
-        wanted = {
-            (group, resource, verb)
-            for rule in contract.spec.rbac.permissions
-            for group in rule.api_groups
-            for resource in rule.resources
-            for verb in rule.verbs
-        }
-        given = {
-            (group, resource, verb)
-            for rule in role["rules"]
-            for group in rule["apiGroups"]
-            for resource in rule["resources"]
-            for verb in rule["verbs"]
-        }
-        assert given == wanted
+        name = f"kubernaut-{names.short_type(contract.metadata.name)}-action"
+        # What is needed cluster-wide (nodes) stands in a role of its own: only that is bound everywhere.
+        for role, is_cluster in ((name, False), (f"{name}-cluster", True)):
+            wanted = {
+                (group, resource, verb)
+                for rule in contract.spec.rbac.permissions
+                if rule.cluster == is_cluster
+                for group in rule.api_groups
+                for resource in rule.resources
+                for verb in rule.verbs
+            }
+            given = {
+                (group, resource, verb)
+                for rule in roles.get(role, {"rules": []})["rules"]
+                for group in rule["apiGroups"]
+                for resource in rule["resources"]
+                for verb in rule["verbs"]
+            }
+            assert given == wanted
 
 
 def test_no_role_holds_a_wildcard() -> None:
