@@ -143,13 +143,27 @@ def diagram(table: Mapping[P, frozenset[P]]) -> str:
 # -- the command line ------------------------------------------------------------------------------
 
 
+ABOUT_COMMANDS = """
+`kubectl kubernaut ...` is the same program, found by kubectl on the PATH. The script that
+`kubernaut completion bash|zsh|fish` prints completes commands, options, and names from the cluster; kubectl's own
+completion does the same for `kubectl kubernaut`.
+
+- Results go to standard output, remarks and errors to standard error. An error is one line, and one that says how
+  to mend it; `-v` shows the rest. There is no colour in pipes, nor where `NO_COLOR` is set.
+- `-o json|yaml|name|wide` is for programs; `--sort-by .status.startedAt` orders, `-l` and `-A` choose.
+- On a terminal `watch` and `--wait` draw the steps as they move; in a pipe each change is a line.
+- Ctrl-C ends the command and nothing else: what was submitted goes on, and the last line says how to follow it.
+- Nothing asks questions. What cannot be taken back has `--dry-run`.
+"""
+
+
 def command_reference() -> str:
     """Every command with its help, as a terminal of 100 columns shows it."""
     parts = [
         f"<!-- {NOTE} -->",
         "# The command line",
         "",
-        "`kubectl kubernaut ...` is the same program, found by kubectl on the PATH.",
+        *ABOUT_COMMANDS.strip().splitlines(),
         "",
         "## Exit codes",
         "",
@@ -162,7 +176,7 @@ def command_reference() -> str:
     for entry in COMMANDS:
         command = app.get_command(context, entry.name)
         assert command is not None, f"{entry.name} stands in the table"
-        if entry.module:
+        if entry.module in {other.name for other in COMMANDS}:
             parts += [f"## kubernaut {entry.name}", "", entry.summary, ""]
         else:
             parts += described(command, entry.name, context, level=2)

@@ -7,8 +7,10 @@ import click
 import pytest
 
 from kubernaut.cli import app as frame
+from kubernaut.cli.commands.action import command as action
 from kubernaut.cli.exits import MEANINGS, Exit
 from kubernaut.cli.failures import CommandFailed, failure_from, only_error
+from kubernaut.cli.lazy import LazyGroup
 from kubernaut.cli.terminal import Terminal
 
 HEAVY = (
@@ -38,13 +40,14 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("entry", frame.COMMANDS, ids=lambda entry: entry.name)
-def test_every_command_of_the_table_loads_and_says_the_same_as_the_table(entry: frame.Entry) -> None:
-    context = click.Context(frame.app)
-    command = frame.app.get_command(context, entry.name)
-    assert command is not None
-    if not entry.module:
-        assert command.get_short_help_str(limit=200) == entry.summary
+@pytest.mark.parametrize("group", [frame.app, action], ids=["kubernaut", "action"])
+def test_every_command_of_a_table_loads_and_says_the_same_as_the_table(group: LazyGroup) -> None:
+    names = {entry.name for entry in group.entries}
+    for entry in group.entries:
+        command = group.get_command(click.Context(group), entry.name)
+        assert command is not None
+        if entry.module not in names:
+            assert command.get_short_help_str(limit=200) == entry.summary
 
 
 def test_a_mistyped_command_is_named_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
