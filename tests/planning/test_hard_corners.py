@@ -1,0 +1,226 @@
+"""Decisions that no small world reaches, or where a world would not notice: each a single look at the facts."""
+
+from dataclasses import replace as with_fields
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from kubernaut.api.action import ActionStatus
+from kubernaut.api.meta import LocalReference
+from kubernaut.api.names import FINALIZER, workspace_name
+from kubernaut.api.workflow import Step, StepPhase, StepStatus, WorkflowExecution, WorkflowPhase, WorkflowStatus
+from kubernaut.planning import decide_workflow
+from kubernaut.planning.facts import ExecutionFacts, Limits, WorkflowFacts
+from kubernaut.planning.start import execution_spec
+from kubernaut.planning.turns import (
+    CreateExecution,
+    CreateWorkspace,
+    DeleteWorkspace,
+    RemoveFinalizer,
+    StopExecution,
+    Turn,
+    WriteWorkflowStatus,
+)
+
+from .makers import START, WORKFLOW_UID, at, request, step, workflow
+from .world import World, spec_hash, workflow_facts
+
+P, W = StepPhase, WorkflowPhase
+
+
+def facts_of(asked: WorkflowExecution, *records: StepStatus, **more: Any) -> WorkflowFacts:
+    """What is known of a workflow under way; steps without a record are Pending."""
+    known = {record.name: record for record in records}
+    admitted = WorkflowStatus(
+        phase=W.RUNNING,
+        started_at=START,
+        spec_hash=spec_hash(asked),
+        steps=tuple(known.get(s.name, StepStatus(name=s.name)) for s in (*asked.spec.steps, *asked.spec.finally_)),
+        actions=tuple(workflow_facts(World(now=START, workflow=asked)).actions.values()),
+    )
+    held = replace(asked.metadata, finalizers=(FINALIZER,))
+    facts = workflow_facts(World(now=START, workflow=replace(asked, status=admitted, metadata=held)))
+    return with_fields(facts, **{"now": at(9), **more})
+
+
+def running(name: str) -> StepStatus:
+    reference = LocalReference(name=f"w-{name}", uid=f"uid-{name}")
+    return StepStatus(name=name, phase=P.RUNNING, started_at=START, execution=reference, fence=f"fence-{name}")
+
+
+def over(name: str, phase: StepPhase = P.SUCCEEDED) -> StepStatus:
+    return StepStatus(name=name, phase=phase, reason="Because", completed_at=at(5), executed="yes")
+
+
+def execution_of(facts: WorkflowFacts, name: str, **more: Any) -> ExecutionFacts:
+    """The ActionExecution that the step of this name has been given."""
+    records = {record.name: record for record in facts.workflow.status.steps}
+    spec = execution_spec(facts, facts.graph.steps[name], records)
+    assert not isinstance(spec, str)
+    made = ExecutionFacts(
+        name=f"w-{name}",
+        uid=f"uid-{name}",
+        owner_uid=WORKFLOW_UID,
+        spec=spec,
+        status=ActionStatus(),
+        fence_uid=f"fence-{name}",
+    )
+    return with_fields(made, **more)
+
+
+def started(turn: Turn[Any]) -> list[str]:
+    return [change.step for change in turn.changes if isinstance(change, CreateExecution)]
+
+
+def stopped(turn: Turn[Any]) -> list[str]:
+    return [change.execution for change in turn.changes if isinstance(change, StopExecution)]
+
+
+def status_of(turn: Turn[Any]) -> WorkflowStatus:
+    [status] = [change.status for change in turn.changes if isinstance(change, WriteWorkflowStatus)]
+    return status
+
+
+def record_of(turn: Turn[Any], name: str) -> StepStatus:
+    return next(record for record in status_of(turn).steps if record.name == name)
+
+
+CANCELLED = workflow(step("a"), step("b", after=("a",)), requests=(request("cancel"),))
+
+
+def test_an_action_that_was_made_for_a_step_and_not_started_is_told_to_stop() -> None:
+    facts = facts_of(CANCELLED)
+    made = execution_of(facts, "a")
+    assert stopped(decide_workflow(with_fields(facts, executions={"a": made}))) == ["w-a"]
+
+
+def test_nobody_elses_action_is_told_to_stop() -> None:
+    facts = facts_of(CANCELLED)
+    strange = execution_of(facts, "a", owner_uid="another")
+    assert stopped(decide_workflow(with_fields(facts, executions={"a": strange}))) == []
+
+
+def test_an_action_that_has_ended_is_not_told_to_stop() -> None:
+    facts = facts_of(CANCELLED)
+    ended = execution_of(facts, "a", status=ActionStatus(completed_at=at(3)))
+    assert stopped(decide_workflow(with_fields(facts, executions={"a": ended}))) == []
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [{"owner_uid": "another"}, {"spec": {"timeout": "3m"}}, {"spec": {"image": "other@sha256:" + "f" * 64}}],
+    ids=["another owner", "another timeout", "another image"],
+)
+def test_what_stands_under_our_name_is_never_taken_for_ours(difference: dict[str, Any]) -> None:
+    facts = facts_of(workflow(step("a")))
+    ours = execution_of(facts, "a")
+    changes = {key: replace(ours.spec, **value) if key == "spec" else value for key, value in difference.items()}
+    turn = decide_workflow(with_fields(facts, executions={"a": with_fields(ours, **changes)}))
+    record = record_of(turn, "a")
+    assert (record.phase, record.reason, record.executed, record.execution) == (P.FAILED, "NameTaken", "no", None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "limits", "most"),
+    [
+        (None, Limits(), 5),
+        (None, Limits(default_parallel=2), 2),
+        (7, Limits(default_parallel=2), 7),
+        (7, Limits(max_parallel=3), 3),
+        (None, Limits(default_parallel=6, max_parallel=4), 4),
+        (1, Limits(), 1),
+    ],
+)
+def test_so_many_steps_start_as_the_workflow_and_the_controller_both_allow(
+    asked: int | None, limits: Limits, most: int
+) -> None:
+    wide = workflow(*(step(f"s{n}") for n in range(9)), parallelism=asked)
+    assert started(decide_workflow(facts_of(wide, limits=limits))) == [f"s{n}" for n in range(most)]
+    busy = facts_of(wide, running("s8"), limits=limits)
+    busy = with_fields(busy, executions={"s8": execution_of(busy, "s8")})
+    assert started(decide_workflow(busy)) == [f"s{n}" for n in range(most - 1)]
+
+
+def broken(name: str, **more: Any) -> Step:
+    """A step whose inputs turn out to break its contract when they are filled in."""
+    return replace(step(name, **more), inputs={"n": "$(params.text)"})
+
+
+TEXT = {"parameters": {"text": "no number"}}
+
+
+def test_a_step_that_cannot_start_takes_no_place_of_another() -> None:
+    pair = workflow(broken("a", critical=False), step("b"), parallelism=1, **TEXT)
+    assert started(decide_workflow(facts_of(pair))) == ["b"]
+
+
+def test_nothing_starts_beside_a_critical_step_that_cannot_start() -> None:
+    for pair in ((broken("a"), step("b")), (step("b"), broken("a"))):
+        turn = decide_workflow(facts_of(workflow(*pair, **TEXT)))
+        assert started(turn) == []
+        assert {name: record_of(turn, name).phase for name in "ab"} == {"a": P.FAILED, "b": P.SKIPPED}
+        assert record_of(turn, "a").executed == "no"
+
+
+def test_what_still_runs_when_a_deletion_is_overdue_is_unknown() -> None:
+    facts = facts_of(workflow(step("a")), running("a"))
+    held = with_fields(facts, executions={"a": execution_of(facts, "a")}, now=at(1000))
+    meta = replace(held.workflow.metadata, deletion_timestamp=at(10))
+    turn = decide_workflow(with_fields(held, workflow=replace(held.workflow, metadata=meta)))
+    record = record_of(turn, "a")
+    assert (record.phase, record.reason, record.executed) == (P.INDETERMINATE, "GivenUp", "unknown")
+    assert status_of(turn).phase == W.CANCELLED
+
+
+def test_what_the_cluster_refused_is_told_before_it_is_tried_again() -> None:
+    turn = decide_workflow(facts_of(workflow(step("a")), trouble="exceeded quota"))
+    first, *others = turn.changes
+    assert isinstance(first, WriteWorkflowStatus)
+    assert (first.status.reason, first.status.message) == ("CannotStart", "exceeded quota")
+    assert [type(change) for change in others] == [CreateExecution]
+    calm = decide_workflow(facts_of(workflow(step("a"))))
+    assert [type(change) for change in calm.changes] == [CreateExecution]
+
+
+def test_a_workspace_is_made_for_its_first_user_and_goes_at_every_end() -> None:
+    uses = step("a", uses_workspace=True)
+    for asked, workspace, makes in (
+        (workflow(step("a")), "absent", 0),
+        (workflow(uses), "absent", 1),
+        (workflow(uses, step("b", uses_workspace=True)), "absent", 1),
+        (workflow(uses), "present", 0),
+    ):
+        changes = decide_workflow(facts_of(asked, workspace=workspace)).changes
+        assert sum(isinstance(change, CreateWorkspace) for change in changes) == makes
+    for phase in (P.SUCCEEDED, P.FAILED, P.CANCELLED, P.TIMED_OUT):
+        turn = decide_workflow(facts_of(workflow(uses), over("a", phase), workspace="present"))
+        assert DeleteWorkspace(workspace_name("w", WORKFLOW_UID)) in turn.changes
+        assert status_of(turn).completed_at == at(9)
+    nothing = decide_workflow(facts_of(workflow(uses), over("a"), workspace="absent"))
+    assert [type(change) for change in nothing.changes] == [WriteWorkflowStatus]
+
+
+def test_progress_counts_what_is_over() -> None:
+    facts = facts_of(workflow(step("a"), step("b"), step("c", after=("b",))), over("a"), running("b"))
+    turn = decide_workflow(with_fields(facts, executions={"b": execution_of(facts, "b")}))
+    assert status_of(turn).progress == "1/3"
+
+
+def test_a_running_workflow_is_looked_at_again_when_its_time_is_over_and_not_a_moment_later_stopped() -> None:
+    asked = workflow(step("a"), timeout="1m")
+    facts = facts_of(asked, running("a"))
+    facts = with_fields(facts, executions={"a": execution_of(facts, "a")})
+    assert decide_workflow(facts).look_again_at == at(60)
+    assert stopped(decide_workflow(with_fields(facts, now=at(59.9)))) == []
+    assert stopped(decide_workflow(with_fields(facts, now=at(60)))) == ["w-a"]
+
+
+def test_the_finalizer_goes_with_deletion_only() -> None:
+    facts = facts_of(workflow(step("a")), over("a"))
+    ended = replace(facts.workflow, status=status_of(decide_workflow(facts)))
+    assert decide_workflow(with_fields(facts, workflow=ended)).changes == ()
+    deleted = replace(ended, metadata=replace(ended.metadata, deletion_timestamp=at(8)))
+    assert decide_workflow(with_fields(facts, workflow=deleted)).changes == (RemoveFinalizer(),)
+    let_go = replace(deleted, metadata=replace(deleted.metadata, finalizers=()))
+    assert decide_workflow(with_fields(facts, workflow=let_go)).changes == ()
