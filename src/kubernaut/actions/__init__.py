@@ -15,6 +15,8 @@ SHIPPED = (
     "kubernaut.actions.cordon_node",
     "kubernaut.actions.uncordon_node",
     "kubernaut.actions.drain_node",
+    "kubernaut.actions.taint_node",
+    "kubernaut.actions.untaint_node",
     "kubernaut.actions.rollout_status",
     "kubernaut.actions.collect_diagnostics",
 )
