@@ -65,6 +65,10 @@ def test_each_fault_is_named(parameter: Parameter, value: Any, faults: list[str]
     assert faults_of(parameter, value) == [f"inputs.x: {text}" for text in faults]
 
 
+def test_an_action_has_five_minutes_and_fifteen_at_most_unless_its_contract_says_else() -> None:
+    assert (ContractSpec().timeout, ContractSpec().max_timeout) == ("5m", "15m")
+
+
 def test_unknown_and_missing_inputs_are_all_found_at_once() -> None:
     contract = ContractSpec(
         inputs=(

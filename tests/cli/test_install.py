@@ -91,6 +91,25 @@ def test_no_role_holds_a_wildcard() -> None:
             assert "*" not in json.dumps(role)
 
 
+def test_the_controller_has_its_own_account_and_may_grant_nothing_to_anybody() -> None:
+    account = of_kind("ServiceAccount")["kubernaut-controller"]
+    assert account["metadata"]["namespace"] == "kubernaut-system"
+    pod = of_kind("Deployment")["kubernaut-controller"]["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "kubernaut-controller"
+    rules = [
+        *of_kind("Role")["kubernaut-controller"]["rules"],
+        *of_kind("ClusterRole")["kubernaut-controller"]["rules"],
+    ]
+    for rule in rules:
+        assert "rbac.authorization.k8s.io" not in rule["apiGroups"]
+        assert "serviceaccounts" not in rule["resources"]
+        assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
+
+
+def test_the_shipped_catalogue_acts_on_kubernetes_only() -> None:
+    assert {contract.metadata.name.partition("/")[0] for contract in shipped_contracts()} == {"kubernetes"}
+
+
 def test_a_kustomize_base_holds_the_same_objects() -> None:
     base = ROOT / "deploy/base"
     listed = yaml.safe_load((base / "kustomization.yaml").read_text())["resources"]

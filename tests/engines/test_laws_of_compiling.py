@@ -7,7 +7,8 @@ import pytest
 from kubernaut.api.action import ActionExecution, ActionSpec
 from kubernaut.api.contract import ContractSpec, Resources, SecurityContext
 from kubernaut.api.meta import LocalReference, ObjectMeta
-from kubernaut.engines.job import compile_fence, compile_inputs, compile_job
+from kubernaut.api.workflow import WorkflowExecution, WorkflowSpec
+from kubernaut.engines.job import compile_fence, compile_inputs, compile_job, compile_workspace
 
 IMAGE = "registry.example/actions/scale@sha256:" + "a" * 64
 
@@ -98,6 +99,26 @@ def test_tools_find_a_place_to_write_though_the_root_is_read_only() -> None:
     (container,) = pod_of(job)["containers"]
     mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
     assert {"name": mounted["/tmp"], "emptyDir": {}} in pod_of(job)["volumes"]
+
+
+def test_a_pod_runs_as_the_account_of_its_action() -> None:
+    pod = pod_of(job_of(service_account_name="kubernaut-scale-action-sa"))
+    assert pod["serviceAccountName"] == "kubernaut-scale-action-sa"
+    assert pod["automountServiceAccountToken"] is True
+
+
+def test_a_workspace_is_one_claim_that_goes_with_its_workflow() -> None:
+    asked = WorkflowExecution(
+        metadata=ObjectMeta(name="scale", namespace="kubernaut-workflows", uid="w-1"),
+        spec=WorkflowSpec(steps=()),
+    )
+    claim = compile_workspace(asked, "scale-workspace", "1Gi", "")
+    assert claim["metadata"]["name"] == "scale-workspace"
+    assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    (owner,) = claim["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["uid"], owner["controller"]) == ("WorkflowExecution", "w-1", True)
+    assert claim["metadata"]["labels"]["kubernaut.io/workflow"] == "scale"
+    assert compile_workspace(asked, "w", "2Gi", "fast")["spec"]["storageClassName"] == "fast"
 
 
 def test_a_pod_has_the_resources_of_its_contract() -> None:
