@@ -155,3 +155,15 @@ def test_what_is_counted_is_what_is_stored_with_the_notes_about_each_key() -> No
     [change] = decide_workflow(with_fields(facts, executions=executions)).changes
     assert isinstance(change, WriteWorkflowStatus)
     assert change.status.steps[-1].reason == "InputsTooLarge"
+
+
+def test_ready_steps_without_a_place_are_counted_and_no_others() -> None:
+    steps = [*(step(name) for name in "abcd"), step("e", after=("a",))]
+    for parallelism, queued in ((1, 3), (2, 2), (4, 0), (50, 0)):
+        assert (
+            decide_workflow(workflow_facts(admitted(workflow(*steps, parallelism=parallelism)))).queued == queued
+        )
+    suspended = workflow(*steps, parallelism=1, requests=(request("suspend"),))
+    assert decide_workflow(workflow_facts(admitted(suspended))).queued == 0
+    cancelled = workflow(*steps, parallelism=1, requests=(request("cancel"),))
+    assert decide_workflow(workflow_facts(admitted(cancelled))).queued == 0

@@ -116,7 +116,8 @@ class ActionLoop:
             if inputs is not None:
                 await self._create(kinds.CONFIG_MAPS, inputs, execution.metadata.uid)
             job = compile_job(execution, change.attempt, suspended=change.suspended, grace_seconds=grace)
-            await self._create(kinds.JOBS, job, execution.metadata.uid)
+            with self._recorder.creating_job():
+                await self._create(kinds.JOBS, job, execution.metadata.uid)
         except (Forbidden, Invalid) as error:
             reason = "QuotaExceeded" if "exceeded quota" in str(error) else "JobRefused"
             self._recorder.job_refused()
@@ -180,6 +181,7 @@ class ActionLoop:
         }
         written = await self._cluster.replace(kinds.ACTION_EXECUTIONS, body, "status")
         self._caches.executions.note(written)
+        self._recorder.jobs_ended(facts, after)
         self._recorder.action_moved(execution, msgspec.convert(written, ActionExecution).status)
 
     def _note(self, kind: ResourceKind, written: Json) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubernaut.api.action import ActionExecution
+from kubernaut.api.workflow import StepPhase
 from kubernaut.cluster import Cluster, ElectionTimes, Json, Key, LeaderElection
 from kubernaut.concurrency import Clock, KeyedQueue, Limiter, Supervisor, SystemClock, within
 from kubernaut.controllers.action import ActionLoop
@@ -20,7 +21,7 @@ from kubernaut.controllers.doors import Doors
 from kubernaut.controllers.loop import Loop
 from kubernaut.controllers.observe_action import ActionObserver
 from kubernaut.controllers.observe_workflow import WorkflowObserver
-from kubernaut.controllers.parts import part, text
+from kubernaut.controllers.parts import part, parts, text
 from kubernaut.controllers.recorder import Recorder
 from kubernaut.controllers.registries import RegistrySettings, registry_reader
 from kubernaut.controllers.retention import Retention, RetentionSettings
@@ -165,7 +166,16 @@ class Controller:
         workflows = WorkflowLoop(
             cluster,
             caches,
-            WorkflowObserver(cluster, caches, self.clock, settings.limits, executions, evaluate_when, doors),
+            WorkflowObserver(
+                cluster,
+                caches,
+                self.clock,
+                settings.limits,
+                executions,
+                evaluate_when,
+                doors,
+                self.metrics.dependency_seconds.observe,
+            ),
             limiter,
             self.recorder,
             settings.workspace,
@@ -182,7 +192,7 @@ class Controller:
         metrics, caches = self.metrics, self.caches
         metrics.count_requests(lambda: self.cluster.counts)
         metrics.workflows_active.set_function(lambda: _under_way(caches.workflows.items()))
-        metrics.parallel_active.set_function(lambda: _under_way(caches.executions.items()))
+        metrics.parallel_active.set_function(lambda: _running_steps(caches.workflows.items()))
         metrics.jobs_active.set_function(
             lambda: sum(1 for job in caches.jobs.items() if part(job, "status").get("active"))
         )
@@ -206,4 +216,15 @@ class Controller:
 def _under_way(stored: list[Json]) -> int:
     return sum(
         1 for item in stored if text(item, "status", "startedAt") and not text(item, "status", "completedAt")
+    )
+
+
+def _running_steps(stored: list[Json]) -> int:
+    # By the workflows: an ActionExecution behind a fence has no status before its end.
+    return sum(
+        1
+        for item in stored
+        if not text(item, "status", "completedAt")
+        for record in parts(item, "status", "steps")
+        if record.get("phase") == StepPhase.RUNNING
     )

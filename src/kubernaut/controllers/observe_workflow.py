@@ -37,7 +37,9 @@ class WorkflowObserver:
         executions: Decoded[ActionExecution],
         evaluate: EvaluateWhen,
         doors: Doors,
+        resolved: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
+        """`resolved` is told how long it took to lay out the dependencies of a workflow."""
         self._cluster = cluster
         self._caches = caches
         self._clock = clock
@@ -46,6 +48,7 @@ class WorkflowObserver:
         self._workflows = Decoded(caches.workflows, WorkflowExecution)
         self._evaluate = evaluate
         self._doors = doors
+        self._resolved = resolved
         self._graphs: dict[str, tuple[int, str, Graph, Graph]] = {}
         self._results: dict[str, dict[str, Mapping[str, JSON]]] = {}
         """Large outputs by the workflow that reads them, then by ActionExecution; kept while it runs."""
@@ -109,9 +112,11 @@ class WorkflowObserver:
         meta = workflow.metadata
         known = self._graphs.get(meta.uid)
         if known is None or known[0] != meta.generation:
+            begun = self._clock.monotonic()
             steps, last = workflow.spec.steps, workflow.spec.finally_
             main_names = [step.name for step in steps]
             graphs = _graph(steps), without(_graph(last), main_names)
+            self._resolved(self._clock.monotonic() - begun)
             known = (meta.generation, spec_hash(workflow), *graphs)
             self._graphs[meta.uid] = known
         return known[1:]

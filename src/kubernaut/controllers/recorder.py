@@ -6,6 +6,8 @@ They go out at a modest rate, warnings first: under load they would cost the API
 
 import hashlib
 from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -13,9 +15,10 @@ import msgspec
 from kubernaut.api.action import ActionExecution, ActionStatus
 from kubernaut.api.meta import ObjectMeta
 from kubernaut.api.workflow import WorkflowExecution, WorkflowStatus
-from kubernaut.cluster import AlreadyExists, Cluster, ClusterError, Json, kinds
+from kubernaut.cluster import AlreadyExists, Cluster, ClusterError, Json, Key, kinds
 from kubernaut.concurrency import Clock, KeyedQueue, Limiter
 from kubernaut.planning.events import Note, action_notes, workflow_notes
+from kubernaut.planning.facts import ActionFacts
 from kubernaut.planning.phases import ACTION_TERMINAL, STEP_ENDED, WORKFLOW_TERMINAL
 from kubernaut.telemetry import get_log, redact_text
 from kubernaut.telemetry.metrics import Metrics
@@ -47,6 +50,9 @@ class Recorder:
         self._others: deque[Json] = deque(maxlen=_BACKLOG)
         self._limiter = Limiter(_PER_SECOND, _BURST, clock)
         self._wake: KeyedQueue[str] = KeyedQueue(clock=clock)
+        self._queued: dict[Key, int] = {}
+        # A copy, taken in one go: the scrape runs in a thread of its own.
+        metrics.steps_queued.set_function(lambda: sum(list(self._queued.values())))
 
     def workflow_moved(self, workflow: WorkflowExecution, after: WorkflowStatus) -> None:
         """Call after a status was written."""
@@ -74,6 +80,30 @@ class Recorder:
         if seconds > 0:
             self._metrics.throttled.inc()
             self._metrics.throttled_seconds.observe(seconds)
+
+    def queued(self, key: Key, steps: int) -> None:
+        """Call after each look at a workflow, with how many of its steps wait for a place."""
+        if steps:
+            self._queued[key] = steps
+        else:
+            self._queued.pop(key, None)
+
+    @contextmanager
+    def creating_job(self) -> Generator[None]:
+        """Around the request that creates a Job; one that is refused is not timed."""
+        begun = self._clock.monotonic()
+        yield
+        self._metrics.job_creation_seconds.observe(self._clock.monotonic() - begun)
+
+    def jobs_ended(self, facts: ActionFacts, after: ActionStatus) -> None:
+        """Call after a status was written, with what it was decided on."""
+        before = {a.number for a in facts.execution.status.attempts if a.completed_at is not None}
+        for attempt in after.attempts:
+            job = facts.jobs.get(attempt.number)
+            if attempt.completed_at is None or attempt.number in before or job is None or job.created_at is None:
+                continue
+            seconds = ((job.finished_at or attempt.completed_at) - job.created_at).total_seconds()
+            self._metrics.job_seconds.labels(facts.execution.spec.action_type).observe(max(0.0, seconds))
 
     def job_refused(self) -> None:
         """Call when the cluster would not have a Job."""

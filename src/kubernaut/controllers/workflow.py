@@ -79,8 +79,10 @@ class WorkflowLoop:
         facts = await self._observer.observe(key, self._troubles.get(key, ""))
         if facts is None:
             self._troubles.pop(key, None)
+            self._recorder.queued(key, 0)
             return None
         turn = decide_workflow(facts)
+        self._recorder.queued(key, turn.queued)
         for change in turn.changes:
             try:
                 await self._apply(facts, change)

@@ -139,3 +139,5 @@ class Turn(Generic[C]):
 
     changes: tuple[C, ...] = field(default=())
     look_again_at: datetime | None = None
+    queued: int = 0
+    """Steps that are ready, and wait for a place beside those that run: for counting only."""

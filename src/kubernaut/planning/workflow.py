@@ -54,6 +54,8 @@ class _Draft:
     changes: list[WorkflowChange] = field(default_factory=list[WorkflowChange])
     is_starting: bool = False
     """Something was created that the next turn records: the status waits for it."""
+    queued: int = 0
+    """Steps that are ready, and wait for a place."""
 
 
 def decide(facts: WorkflowFacts) -> WorkflowTurn:
@@ -135,6 +137,7 @@ def _start(draft: _Draft, steps: Mapping[str, Step], ready: list[str]) -> None:
             break
         moves[name] = start(facts, steps[name], draft.records)
         running += moves[name].record.phase != StepPhase.FAILED
+    draft.queued += len(ready) - len(moves)
     failed = {name for name, started in moves.items() if started.record.phase == StepPhase.FAILED}
     if steps is draft.main and any(steps[name].critical for name in failed):
         # Nothing new beside a step that fails the workflow.
@@ -198,7 +201,7 @@ def _turn(draft: _Draft) -> WorkflowTurn:
     facts = draft.facts
     look_again = _look_again(draft)
     if draft.is_starting and not facts.trouble:
-        return Turn(tuple(draft.changes), look_again)
+        return Turn(tuple(draft.changes), look_again, draft.queued)
     if not draft.is_starting and is_over(draft.records, draft.records, draft.directive):
         steps = (*draft.main.values(), *draft.last.values())
         standing = final_standing(steps, draft.records, draft.directive)
@@ -214,7 +217,7 @@ def _turn(draft: _Draft) -> WorkflowTurn:
         # What the cluster refused is told first: the change that was refused may well be refused again.
         place = 0 if draft.is_starting else len(draft.changes)
         draft.changes.insert(place, WriteWorkflowStatus(status))
-    return Turn(tuple(draft.changes), look_again)
+    return Turn(tuple(draft.changes), look_again, draft.queued)
 
 
 def _status(draft: _Draft, standing: Standing) -> WorkflowStatus:
