@@ -11,7 +11,15 @@ import pytest
 from kubernaut.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "AGENTS.md", "docs/dependencies.md"]
+PAGES = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "AGENTS.md",
+    "docs/dependencies.md",
+    "docs/requirements.md",
+    "docs/laws.md",
+]
 
 
 def test_every_dependency_has_a_line_that_gives_its_reason() -> None:
