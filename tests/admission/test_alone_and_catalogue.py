@@ -8,7 +8,7 @@ from msgspec.structs import replace as changed
 
 from kubernaut.admission import check_action, check_contract, check_definition
 from kubernaut.api.action import ActionExecution, ActionSpec, SecretInput
-from kubernaut.api.contract import ContractSpec, Parameter, SecurityContext
+from kubernaut.api.contract import ContractSpec, Parameter, Resources, SecurityContext
 from kubernaut.api.meta import ObjectMeta, SecretKeyRef
 from kubernaut.api.workflow import Backoff, Retry
 
@@ -135,6 +135,18 @@ def test_an_entry_that_runs_as_nobody() -> None:
             "c.inputs[0].enum[1]: must be of type string",
         ),
         (ContractSpec(timeout="20m"), "c.timeout: is above maxTimeout"),
+        (
+            ContractSpec(resources=Resources(requests={"memory": "64 MB"})),
+            "c.resources.requests.memory: is no quantity. Write",
+        ),
+        (
+            ContractSpec(resources=Resources(limits={"pods": "-1"})),
+            "c.resources.limits.pods: must not be negative",
+        ),
+        (
+            ContractSpec(resources=Resources(requests={"cpu": "1"}, limits={"cpu": "999m"})),
+            "c.resources.requests.cpu: is above its limit",
+        ),
         (ContractSpec(max_timeout="x"), "c.maxTimeout: must be a duration above 0 and of at most 24h"),
         (ContractSpec(max_timeout="25h"), "c.maxTimeout: must be a duration above 0 and of at most 24h"),
         (ContractSpec(security_context=SecurityContext(run_as_user=0)), "c.securityContext: actions never run as"),

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 
 from kubernaut.admission.times import seconds_of
 from kubernaut.admission.values import unfit_values
 from kubernaut.api.contract import ContractSpec, Parameter, is_of_type
 from kubernaut.api.definition import ActionDefinition
 from kubernaut.api.faults import Fault
+from kubernaut.api.quantity import from_quantity
 
 _NUMBERS = ("integer", "number")
 _ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -27,6 +29,7 @@ def check_contract(contract: ContractSpec, path: str) -> tuple[Fault, ...]:
     return (
         *_parameter_faults(contract.inputs, f"{path}.inputs"),
         *_parameter_faults(contract.outputs, f"{path}.outputs"),
+        *_resource_faults(contract, path),
         *_time_faults(contract, path),
         *_security_faults(contract, path),
     )
@@ -78,6 +81,25 @@ def _time_faults(contract: ContractSpec, path: str) -> Iterable[Fault]:
             yield Fault(f"{path}.{name}", "must be a duration above 0 and of at most 24h")
     if usual is not None and most is not None and usual > most:
         yield Fault(f"{path}.timeout", "is above maxTimeout")
+
+
+def _resource_faults(contract: ContractSpec, path: str) -> Iterable[Fault]:
+    """Kubernetes would refuse the pod for these, long after the run had begun."""
+    known: dict[str, dict[str, Decimal]] = {"requests": {}, "limits": {}}
+    for kind, quantities in (("requests", contract.resources.requests), ("limits", contract.resources.limits)):
+        for name, text in quantities.items():
+            here = f"{path}.resources.{kind}.{name[:100]}"
+            try:
+                number = from_quantity(text)
+            except ValueError:
+                yield Fault(here, "is no quantity", 'Write for example "100m" or "64Mi".')
+                continue
+            if number < 0:
+                yield Fault(here, "must not be negative")
+            known[kind][name] = number
+    for name in sorted(known["requests"].keys() & known["limits"].keys()):
+        if known["requests"][name] > known["limits"][name]:
+            yield Fault(f"{path}.resources.requests.{name[:100]}", "is above its limit")
 
 
 def _security_faults(contract: ContractSpec, path: str) -> Iterable[Fault]:
