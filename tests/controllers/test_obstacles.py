@@ -79,11 +79,6 @@ async def test_an_obstacle_is_told_at_once_and_fails_the_step_only_at_its_deadli
         assert (record["phase"], record["reason"]) == ("Running", reason)
         waiting = await bench.until_object(EXECUTIONS, lambda e: e.get("status", {}).get("waiting"))
         assert waiting["status"]["waiting"]["reason"] == reason
-        if reason == "Unschedulable":
-            # A pod without a node ends when the cluster collects it; nobody does here, so it is given up.
-            await bench.until_object("jobs.batch", lambda job: (job.get("status") or {}).get("conditions"))
-            bench.clock.skipped += 100
-            await bench.nudge("run")
         ended = await bench.until_ended("run")
     record = steps_of(ended)["stuck"]
     assert (record["phase"], record["executed"]) == ("TimedOut", "no")

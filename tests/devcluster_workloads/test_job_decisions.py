@@ -99,16 +99,23 @@ def test_past_the_deadline_pods_are_deleted_and_failed_waits_for_their_end() -> 
     assert [c.name for c in turn.changes if isinstance(c, Delete)] == ["p"]
     assert conditions_of(turn) == [("FailureTarget", "DeadlineExceeded")]
     assert status_of(turn)["terminating"] == 1
+    # Counted at once, so that a pod that never had a node need not be waited for.
+    assert status_of(turn)["failed"] == 1
+    assert untracked(turn)
 
-    later = decide(job(status_of(turn), activeDeadlineSeconds=30), mine(deleting=True))
-    assert not later.changes
+    going = mine(deleting=True)
+    del going["metadata"]["finalizers"]
+    assert not decide(job(status_of(turn), activeDeadlineSeconds=30), going).changes
 
-    at_last = decide(
-        job(status_of(turn), activeDeadlineSeconds=30), mine(deleting=True, phase="Failed", exit_code=143)
-    )
+    at_last = decide(job(status_of(turn), activeDeadlineSeconds=30))
     assert conditions_of(at_last)[-1] == ("Failed", "DeadlineExceeded")
     assert status_of(at_last)["failed"] == 1
-    assert untracked(at_last)
+
+
+def test_a_pod_that_was_going_already_when_its_job_ends_is_counted_too() -> None:
+    turn = decide(job({"startTime": text(31)}, activeDeadlineSeconds=30), mine(deleting=True))
+    assert (status_of(turn)["failed"], status_of(turn)["terminating"]) == (1, 1)
+    assert untracked(turn)
 
 
 def test_an_exit_code_can_fail_the_job_at_once_and_says_which_rule() -> None:

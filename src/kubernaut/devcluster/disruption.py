@@ -21,9 +21,11 @@ class Disruption:
 
     reason: str
     message: str
+    observes: bool = True
+    """Whether the condition tells the pod's generation: the API server's own does not."""
 
 
-EVICTION = Disruption("EvictionByEvictionAPI", "Eviction API: evicting")
+EVICTION = Disruption("EvictionByEvictionAPI", "Eviction API: evicting", observes=False)
 TAINT = Disruption("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint")
 NODE_GONE = Disruption("DeletionByPodGC", "PodGC: node no longer exists")
 
@@ -41,6 +43,6 @@ def mark_disrupted(pod: Object, why: Disruption, now: datetime) -> None:
         "lastProbeTime": None,
         "lastTransitionTime": since or timestamp(now),
     }
-    if generation := pod["metadata"].get("generation"):
-        made["observedGeneration"] = generation
+    if why.observes and pod["metadata"].get("generation"):
+        made["observedGeneration"] = pod["metadata"]["generation"]
     pod.setdefault("status", {})["conditions"] = [*(c for c in conditions if c is not held), made]

@@ -95,8 +95,7 @@ class ContainerLife:
         """The pod ends and this container never ran, or ran before the node was started."""
         if not isinstance(self.view.state, Ended):
             said = "The container could not be located when the pod was terminated"
-            now = self._host.clock.now()
-            ended = Ended(137, "ContainerStatusUnknown", None, now, said)
+            ended = Ended(137, "ContainerStatusUnknown", None, None, said)
             self.view = replace(self.view, state=ended)
 
     async def run(self) -> None:
@@ -237,7 +236,8 @@ class ContainerLife:
 
     async def _back_off(self, ended: Ended) -> None:
         """The first restart comes at once, the next ones after 10, 20 ... 300 seconds."""
-        if ended.started_at and (ended.finished_at - ended.started_at).total_seconds() > _CALM_SECONDS:
+        begun, over = ended.started_at, ended.finished_at
+        if begun and over and (over - begun).total_seconds() > _CALM_SECONDS:
             self._crashes = 0
         self._crashes += 1
         if self._crashes > 1:

@@ -41,7 +41,7 @@ class Ended:
     code: int
     reason: str
     started_at: datetime | None
-    finished_at: datetime
+    finished_at: datetime | None
     message: str = ""
 
 
@@ -216,7 +216,7 @@ def _state(state: State, container_id: str) -> Object:
                 "exitCode": state.code,
                 "reason": state.reason,
                 "startedAt": moments.to_text(state.started_at) if state.started_at else None,
-                "finishedAt": moments.to_text(state.finished_at),
+                "finishedAt": moments.to_text(state.finished_at) if state.finished_at else None,
             }
             if state.message:
                 ended["message"] = state.message

@@ -99,6 +99,7 @@ def decide_job(facts: JobFacts) -> Turn:
     if course.ending is not None:
         for pod in course.active:
             _delete(course, pod)
+        _let_go_of_unfinished(course, course.ending)
     elif not job["metadata"].get("deletionTimestamp"):
         _follow_suspension(course, suspended)
         _mend_number(course, failed, suspended)
@@ -140,6 +141,17 @@ def _count_ended(course: _Course) -> list[Object]:
         if is_finished(pod) or pod["metadata"].get("deletionTimestamp"):
             course.changes += without_tracking(pod)
     return failed
+
+
+def _let_go_of_unfinished(course: _Course, ending: Object) -> None:
+    """A Job that fails counts what still runs as failed, at once, and waits for its end untracked."""
+    for pod in course.pods:
+        is_tracked = TRACKING in items(pod, "metadata", "finalizers")
+        if not is_tracked or is_finished(pod) or _has_failed(course.job, pod):
+            continue
+        if ending["type"] == "FailureTarget":
+            course.status["failed"] = int(course.status.get("failed", 0)) + 1
+        course.changes += without_tracking(pod)
 
 
 def _has_failed(job: Object, pod: Object) -> bool:
