@@ -6,12 +6,20 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from kubernaut.api.action import ActionStatus
+from kubernaut.api.action import ActionPhase, ActionStatus, Attempt
 from kubernaut.api.meta import LocalReference
 from kubernaut.api.names import FINALIZER, workspace_name
 from kubernaut.api.workflow import Step, StepPhase, StepStatus, WorkflowExecution, WorkflowPhase, WorkflowStatus
-from kubernaut.planning import decide_workflow
-from kubernaut.planning.facts import ExecutionFacts, Limits, WorkflowFacts
+from kubernaut.planning import decide_action, decide_workflow
+from kubernaut.planning.facts import (
+    ActionFacts,
+    ExecutionFacts,
+    FenceFacts,
+    JobFacts,
+    Limits,
+    Outcome,
+    WorkflowFacts,
+)
 from kubernaut.planning.start import execution_spec
 from kubernaut.planning.turns import (
     CreateExecution,
@@ -20,10 +28,11 @@ from kubernaut.planning.turns import (
     RemoveFinalizer,
     StopExecution,
     Turn,
+    WriteActionStatus,
     WriteWorkflowStatus,
 )
 
-from .makers import START, WORKFLOW_UID, at, request, step, workflow
+from .makers import START, WORKFLOW_UID, at, lone_action, request, step, workflow
 from .world import World, spec_hash, workflow_facts
 
 P, W = StepPhase, WorkflowPhase
@@ -224,3 +233,43 @@ def test_the_finalizer_goes_with_deletion_only() -> None:
     assert decide_workflow(with_fields(facts, workflow=deleted)).changes == (RemoveFinalizer(),)
     let_go = replace(deleted, metadata=replace(deleted.metadata, finalizers=()))
     assert decide_workflow(with_fields(facts, workflow=let_go)).changes == ()
+
+
+def action_under_way(fence: FenceFacts | None, *attempts: Attempt, limit: int = 0, **more: Any) -> ActionFacts:
+    """An action alone whose start is recorded behind the fence `fence`."""
+    execution = lone_action(limit=limit)
+    started = ActionStatus(phase=ActionPhase.RUNNING, fence="fence", started_at=START, attempts=attempts)
+    return ActionFacts(
+        now=at(9),
+        execution=replace(execution, status=started),
+        is_released=True,
+        released_at=START,
+        recorded_fence="fence",
+        fence=fence,
+        **more,
+    )
+
+
+def told(facts: ActionFacts) -> ActionStatus:
+    [change] = decide_action(facts).changes
+    assert isinstance(change, WriteActionStatus)
+    return change.status
+
+
+@pytest.mark.parametrize("fence", [None, FenceFacts("another", "1", "", 1)], ids=["gone", "made anew"])
+def test_behind_another_fence_nothing_is_started_and_nothing_is_claimed(fence: FenceFacts | None) -> None:
+    status = told(action_under_way(fence))
+    assert (status.phase, status.reason, status.executed) == (ActionPhase.INDETERMINATE, "FenceLost", "unknown")
+    failed = JobFacts("job", "failed", outcome=Outcome(pod="pod", executed="no"))
+    claimed = told(action_under_way(fence, jobs={1: failed}))
+    assert (claimed.phase, claimed.executed) == (ActionPhase.FAILED, "unknown")
+
+
+def test_what_was_executed_is_the_most_that_any_attempt_did() -> None:
+    first = Attempt(number=1, job="j", completed_at=at(3), executed="unknown", reason="Error")
+    refused = JobFacts("job", "failed", outcome=Outcome(pod="pod", executed="no"))
+    facts = action_under_way(FenceFacts("fence", "1", "pod/1", 2), first, jobs={2: refused})
+    assert told(facts).executed == "unknown"
+    did = replace(first, executed="yes")
+    facts = action_under_way(FenceFacts("fence", "1", "pod/1", 2), did, jobs={2: refused})
+    assert told(facts).executed == "yes"
