@@ -215,6 +215,16 @@ def test_references_that_fit_pass_and_refused_producers_cause_no_second_fault() 
     assert len(refused(unknown, notify(inputs={"count": "$(steps.x.outputs.y)"}))) == 1
 
 
+def test_a_number_that_need_not_be_whole_is_no_integer() -> None:
+    measured = ContractSpec(outputs=(Parameter(name="load", type="number"),), fenced=True)
+    door = replace(DOOR, catalogue={**DOOR.catalogue, "test/measure": definition("test/measure", measured)})
+    measure = Step(name="measure", action_type="test/measure")
+    told = refused(measure, notify(inputs={"count": "$(steps.measure.outputs.load)"}), door=door)
+    assert len(told) == 1
+    assert told[0].startswith("spec.steps[1].inputs.count: must be of type integer, not number")
+    assert refused(measure, notify(inputs={"ratio": "$(steps.measure.outputs.load)"}), door=door) == []
+
+
 def test_a_cycle_names_its_true_members_in_order() -> None:
     told = refused(
         nothing("start"), nothing("a", "start", "c"), nothing("b", "a"), nothing("c", "b"), nothing("after", "c")
