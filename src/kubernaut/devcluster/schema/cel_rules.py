@@ -7,16 +7,17 @@ when it is evaluated, where the real API server refuses the definition.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from kubernaut.devcluster.errors import Fault, FaultReason
 from kubernaut.devcluster.metadata import invalid, quoted
 from kubernaut.devcluster.objects import is_list, is_map, list_at, map_at, to_json
 from kubernaut.devcluster.quantities import parse_quantity
+from kubernaut.devcluster.schema.idioms import idiom_of
 
 _ESCAPES = {"__underscores__": "__", "__dot__": ".", "__dash__": "-", "__slash__": "/"}
 _RESERVED = [
@@ -58,10 +59,14 @@ class RuleError(ValueError):
     """A rule does not compile."""
 
 
+_Answer: TypeAlias = Callable[[dict[str, Any]], Any]
+"""What a rule says of self, oldSelf and hasOldSelf. May raise anything."""
+
+
 @dataclass(slots=True)
 class _Rule:
     text: str
-    program: Any
+    answer: _Answer
     message: str
     message_program: Any
     reason: FaultReason
@@ -108,21 +113,28 @@ def rule_tree(schema: dict[str, Any], path: str = "openAPIV3Schema") -> RuleTree
 def _compiled(spec: dict[str, Any]) -> _Rule:
     text = str(spec["rule"]).strip()
     optional = bool(spec.get("optionalOldSelf"))
-    source = _unescaped(text)
-    if optional:
-        source = _OLD_SELF.sub("(hasOldSelf ? optional.of(oldSelf) : optional.none())", source)
-    env = _environment()
     message = spec.get("messageExpression")
     return _Rule(
         text=text,
-        program=env.compile(source),
+        answer=_answer(text, optional=optional),
         message=str(spec.get("message") or f"failed rule: {text}"),
-        message_program=env.compile(_unescaped(message)) if message else None,
+        message_program=_environment().compile(_unescaped(message)) if message else None,
         reason=_REASONS.get(str(spec.get("reason")), "FieldValueInvalid"),
         field_path=str(spec.get("fieldPath") or ""),
         needs_old=bool(_OLD_SELF.search(text)) and not optional,
         has_optional_old=optional,
     )
+
+
+def _answer(text: str, *, optional: bool) -> _Answer:
+    holds = None if optional else idiom_of(text)
+    if holds is not None:
+        return lambda data: holds(data["self"], data["oldSelf"])
+    source = _unescaped(text)
+    if optional:
+        source = _OLD_SELF.sub("(hasOldSelf ? optional.of(oldSelf) : optional.none())", source)
+    program = _environment().compile(source)
+    return lambda data: program.eval(data=data).plain_value()
 
 
 def _unescaped(source: str) -> str:
@@ -191,7 +203,7 @@ def _rule_fault(rule: _Rule, value: Any, old: Any, has_old: bool, path: str) -> 
     data = {"self": value, "oldSelf": old if has_old else None, "hasOldSelf": has_old}
     shown = value
     try:
-        outcome = rule.program.eval(data=data).plain_value()
+        outcome = rule.answer(data)
     except Exception as error:  # noqa: BLE001 - the CEL library raises bare Exceptions
         words = f"rule evaluation error: {error}: evaluating rule: {rule.text}"
         yield invalid(path, shown, words)
