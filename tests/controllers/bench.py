@@ -234,6 +234,14 @@ class Bench:
                 )
             case "overflow":
                 return await self._overflow(environment)
+            case "deep":
+                deep = '{"a":' * 300 + "1" + "}" * 300
+                said = _said("yes", "succeeded", "", outputs={"text": "DEEP"})
+                return ScriptResult(0, termination_message=said.termination_message.replace('"DEEP"', deep))
+            case "deep-print":
+                return ScriptResult(0, log='{"text": ' + "[" * 5000 + "]" * 5000 + "}\n")
+            case "deep-overflow":
+                return await self._overflow(environment, '{"text": ' + "[" * 5000 + "]" * 5000 + "}")
             case "print":
                 return ScriptResult(0, log='working\n{"value": 7, "text": "printed"}\n')
             case _:
@@ -241,7 +249,7 @@ class Bench:
         outputs = {"value": attempt, "text": f"attempt {attempt}"}
         return _said("yes", "succeeded", "", outputs=outputs)
 
-    async def _overflow(self, environment: Mapping[str, str]) -> ScriptResult:
+    async def _overflow(self, environment: Mapping[str, str], written: str = "") -> ScriptResult:
         """Outputs too large for the termination message, as the runner hands them over."""
         execution = self.cluster.store.get(EXECUTIONS, environment["KUBERNAUT_EXECUTION"], NAMESPACE)
         name, meta = environment["KUBERNAUT_OVERFLOW"], execution["metadata"]
@@ -249,7 +257,7 @@ class Bench:
         outputs = {"value": 41, "text": "x" * 5000}
         body = {
             "metadata": {"name": name, "ownerReferences": [owner]},
-            "data": {"outputs.json": json.dumps(outputs)},
+            "data": {"outputs.json": written or json.dumps(outputs)},
         }
         await self.admin.create(kinds.CONFIG_MAPS, body, NAMESPACE)
         return _said("yes", "succeeded", "", overflow=name)
@@ -278,9 +286,10 @@ def step(name: str, does: str = "succeed", *after: str, **more: Any) -> Json:
 
 @asynccontextmanager
 async def open_bench(
-    folder: Path, losses: LossSettings = _DEFAULT_LOSSES, **settings: Any
+    folder: Path, losses: LossSettings = _DEFAULT_LOSSES, real: Clock | None = None, **settings: Any
 ) -> AsyncGenerator[Bench]:
-    clock = ShiftedClock()
+    """`real` is what time passes by; without one, the machine's."""
+    clock = ShiftedClock(real or SystemClock())
     machinery = Machinery(folder, losses=losses)
     # Images without a fence run here without an approval: what becomes of them is what most tests are about.
     limits = Limits(unfenced_needs_approval=False)

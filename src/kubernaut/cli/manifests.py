@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import yaml
+from yaml.events import CollectionEndEvent, CollectionStartEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from kubernaut.api.values import MOST_READ_LEVELS
 
 _MOST_VALUES = 100_000
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -97,6 +100,8 @@ def parse_manifests(text: bytes, source: str) -> list[Manifest]:
         raise UnreadableManifest(source, _mark(error.problem_mark), _problem(error)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UnreadableManifest(source, Mark(1, 1), f"not valid YAML: {error}") from None
+    except RecursionError:
+        raise _too_deep(text, source) from None
     manifests: list[Manifest] = []
     for node in nodes:
         reader = _Reader(source)
@@ -107,6 +112,20 @@ def parse_manifests(text: bytes, source: str) -> list[Manifest]:
             raise UnreadableManifest(source, _mark(node.start_mark), "an object was expected here")
         manifests.extend(_unfolded(Manifest(mapping(cast("object", value)), source, reader.marks)))
     return manifests
+
+
+def _too_deep(text: bytes, source: str) -> UnreadableManifest:
+    """Says where the depth begins; events come one by one, and need no stack."""
+    level, mark = 0, Mark(1, 1)
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, CollectionStartEvent):
+            level += 1
+        elif isinstance(event, CollectionEndEvent):
+            level -= 1
+        if level > MOST_READ_LEVELS:
+            mark = _mark(cast("yaml.Mark | None", event.start_mark))
+            break
+    return UnreadableManifest(source, mark, f"nested more than {MOST_READ_LEVELS} levels deep")
 
 
 def _unfolded(manifest: Manifest) -> Iterator[Manifest]:
@@ -165,6 +184,8 @@ class _Reader:
             raise self._unreadable(node, "an alias refers to what surrounds it")
         if len(self.marks) > _MOST_VALUES:
             raise self._unreadable(node, f"more than {_MOST_VALUES} values")
+        if len(self._open) > MOST_READ_LEVELS:
+            raise self._unreadable(node, f"nested more than {MOST_READ_LEVELS} levels deep")
         self._open.append(node)
         try:
             if isinstance(node, MappingNode):

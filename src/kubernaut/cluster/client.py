@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
+from kubernaut.api.values import MOST_READ_LEVELS, without_depths
 from kubernaut.cluster import requests
 from kubernaut.cluster.connection import Connection
 from kubernaut.cluster.errors import Gone, ServerError, error_from_answer
@@ -406,9 +407,26 @@ def _object(body: bytes, request: Request) -> Json:
         answer: object = msgspec.json.decode(body)
     except msgspec.DecodeError as error:
         raise ServerError(f"{request.asked}: the answer is not JSON: {error}") from error
+    except RecursionError:
+        answer = _shallow(body, request)
     if not isinstance(answer, dict):
         raise ServerError(f"{request.asked}: the answer is not an object")
     return cast(Json, answer)
+
+
+def _shallow(body: bytes, request: Request) -> object:
+    """An answer that is nested deeper than can be read: one such object must not hide all the others of a list.
+
+    Read alone it is refused: who reads one object may write it back, and must not write half of it.
+    """
+    if request.verb == "get":
+        raise ServerError(
+            f"{request.asked}: the object is nested more than {MOST_READ_LEVELS} levels deep"
+        ) from None
+    try:
+        return msgspec.json.decode(without_depths(body))
+    except msgspec.DecodeError as error:
+        raise ServerError(f"{request.asked}: the answer is not JSON: {error}") from error
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

@@ -88,6 +88,8 @@ class _Kubeconfig:
             raise CannotConnect(f"the kubeconfig {path} cannot be read: {error}") from error
         except yaml.YAMLError as error:
             raise CannotConnect(f"the kubeconfig {path} is not valid YAML: {error}") from error
+        except RecursionError:
+            raise CannotConnect(f"the kubeconfig {path} is nested too deeply") from None
         if not isinstance(loaded, dict):
             raise CannotConnect(f"the kubeconfig {path} is empty or no mapping")
         document = cast(dict[str, Any], loaded)

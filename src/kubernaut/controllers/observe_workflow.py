@@ -9,8 +9,10 @@ import msgspec
 from kubernaut.admission import check, pinned_actions, spec_hash
 from kubernaut.api import names
 from kubernaut.api.action import ActionExecution
+from kubernaut.api.faults import Fault
 from kubernaut.api.graph import Graph, graph_of, without
 from kubernaut.api.meta import JSON
+from kubernaut.api.values import MOST_LEVELS, is_too_deep
 from kubernaut.api.workflow import EngineDecision, PinnedAction, Step, WorkflowExecution
 from kubernaut.cluster import Cluster, Json, Key, NotFound, kinds
 from kubernaut.concurrency import Clock
@@ -21,6 +23,9 @@ from kubernaut.planning import steps_to_ask
 from kubernaut.planning.facts import Earlier, ExecutionFacts, Limits, WhenVerdict, WorkflowFacts
 from kubernaut.planning.phases import WORKFLOW_TERMINAL
 from kubernaut.planning.readiness import cel_variables
+from kubernaut.telemetry import get_log
+
+log = get_log(__name__)
 
 EvaluateWhen = Callable[[tuple[str, ...], Mapping[str, Any]], WhenVerdict]
 
@@ -69,7 +74,10 @@ class WorkflowObserver:
         return replace(facts, verdicts=verdicts)
 
     async def _around(self, workflow: WorkflowExecution, trouble: str) -> WorkflowFacts:
-        digest, main, last = self._shape(workflow)
+        try:
+            digest, main, last = self._shape(workflow)
+        except RecursionError:
+            return self._too_deep(workflow)
         facts = WorkflowFacts(
             now=self._clock.now(),
             workflow=workflow,
@@ -91,6 +99,12 @@ class WorkflowObserver:
             workspace=self._workspace(workflow),
             earlier=earlier,
         )
+
+    def _too_deep(self, workflow: WorkflowExecution) -> WorkflowFacts:
+        """A spec whose values cannot even be looked through; there is nothing to judge."""
+        fault = Fault("spec", "is nested too deeply", f"At most {MOST_LEVELS} levels are read.")
+        now, empty = self._clock.now(), graph_of(())
+        return WorkflowFacts(now, workflow, empty, empty, "", faults=(fault,), limits=self._limits)
 
     def _judged(self, facts: WorkflowFacts, earlier: Earlier | None) -> WorkflowFacts:
         """What the door says; only until the workflow is admitted."""
@@ -195,7 +209,16 @@ def _engine(workflow: WorkflowExecution) -> EngineDecision:
 
 
 def _results(stored: Json) -> Mapping[str, JSON]:
-    return msgspec.json.decode(text(stored, "data", "outputs.json") or "{}", type=dict[str, Any])
+    """What an action wrote; nothing where that cannot be used, as if it had given no outputs."""
+    try:
+        found = msgspec.json.decode(text(stored, "data", "outputs.json") or "{}", type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError) as error:
+        log.warning("outputs cannot be read", config_map=stored["metadata"]["name"], error=str(error))
+        return {}
+    if is_too_deep(found):
+        log.warning("outputs are nested too deeply", config_map=stored["metadata"]["name"])
+        return {}
+    return found
 
 
 def _is_of(stored: Json, uid: str) -> bool:

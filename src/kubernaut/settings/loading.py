@@ -130,6 +130,9 @@ def _from_file(path: Path, faults: list[str]) -> Iterator[tuple[_Place, object, 
     except yaml.YAMLError as error:
         faults.append(f"the settings file {path} is not valid YAML: {error}")
         return
+    except RecursionError:
+        faults.append(f"the settings file {path} is nested too deeply")
+        return
     if content is None:
         return
     if not isinstance(content, dict):

@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from kubernaut.api.action import Change
 from kubernaut.api.meta import Frozen
+from kubernaut.api.values import MOST_LEVELS, is_too_deep, without_depths
 from kubernaut.planning.facts import Outcome
 from kubernaut.telemetry import redact_json, redact_text
 
@@ -33,16 +35,14 @@ class _Message(Frozen, frozen=True, kw_only=True):
 def outcome_of(message: str, log: str, exit_code: int | None, finished_at: datetime | None) -> Outcome:
     """What a finished container said, by its termination message or else by its log."""
     tail = redact_text(log[-_TAIL:])
-    try:
-        said = msgspec.json.decode(message, type=_Message) if message else None
-    except (msgspec.DecodeError, msgspec.ValidationError):
-        said = None
+    said = _read(message)
     if said is None:
         return _from_log(message, log, exit_code, finished_at, tail)
+    said, note = _within_depth(said)
     return Outcome(
         exit_code=exit_code,
         reason=said.reason[:253],
-        message=redact_text(said.message)[:1024],
+        message=redact_text(f"{note}{said.message}")[:1024],
         executed=said.executed,
         outputs=redact_json(said.outputs),
         rollback=None if said.rollback is None else redact_json(said.rollback),
@@ -51,6 +51,25 @@ def outcome_of(message: str, log: str, exit_code: int | None, finished_at: datet
         log_tail=tail,
         finished_at=finished_at,
     )
+
+
+def _read(message: str) -> _Message | None:
+    try:
+        return msgspec.json.decode(message, type=_Message) if message else None
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+    except RecursionError:
+        # Whatever it holds: whether something was executed is said beside it, and counts.
+        return _read(without_depths(message.encode()).decode())
+
+
+def _within_depth(said: _Message) -> tuple[_Message, str]:
+    """The message without values that nobody could pass on, and a word about them."""
+    values = (said.outputs, said.rollback, *(part for c in said.changes for part in (c.before, c.after)))
+    if not any(map(is_too_deep, values)):
+        return said, ""
+    note = f"What it gave is nested more than {MOST_LEVELS} levels deep, and was left out. "
+    return replace(said, outputs={}, rollback=None, changes=()), note
 
 
 def _from_log(message: str, log: str, exit_code: int | None, finished_at: datetime | None, tail: str) -> Outcome:
@@ -73,9 +92,11 @@ def _objects(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
     for line in lines:
         if _is_object(line.strip()):
             try:
-                yield msgspec.json.decode(line.strip(), type=dict[str, Any])
-            except msgspec.DecodeError:
+                found = msgspec.json.decode(line.strip(), type=dict[str, Any])
+            except (msgspec.DecodeError, RecursionError):
                 continue
+            if not is_too_deep(found):
+                yield found
 
 
 def _is_object(line: str) -> bool:
