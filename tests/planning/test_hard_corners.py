@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from kubernaut.api.action import ActionPhase, ActionStatus, Attempt
+from kubernaut.api.action import ActionPhase, ActionStatus, Attempt, Stop
 from kubernaut.api.meta import LocalReference
 from kubernaut.api.names import FINALIZER, workspace_name
 from kubernaut.api.workflow import Step, StepPhase, StepStatus, WorkflowExecution, WorkflowPhase, WorkflowStatus
@@ -26,8 +26,10 @@ from kubernaut.planning.turns import (
     CreateWorkspace,
     DeleteWorkspace,
     RemoveFinalizer,
+    StartJob,
     StopExecution,
     Turn,
+    VoidFence,
     WriteActionStatus,
     WriteWorkflowStatus,
 )
@@ -273,3 +275,21 @@ def test_what_was_executed_is_the_most_that_any_attempt_did() -> None:
     did = replace(first, executed="yes")
     facts = action_under_way(FenceFacts("fence", "1", "pod/1", 2), did, jobs={2: refused})
     assert told(facts).executed == "yes"
+
+
+def test_a_stopped_action_gets_no_job_and_its_fence_is_closed() -> None:
+    facts = action_under_way(FenceFacts("fence", "7", "", 1))
+    assert [type(change) for change in decide_action(facts).changes] == [StartJob]
+    spec = replace(facts.execution.spec, stop=Stop(reason="Cancelled", at=START))
+    stopped_one = with_fields(facts, execution=replace(facts.execution, spec=spec))
+    assert decide_action(stopped_one).changes == (VoidFence("7"),)
+
+
+def test_a_step_whose_condition_is_false_is_skipped_and_fails_nothing() -> None:
+    asked = workflow(step("a", when=("false",)), step("b", after=("a",)))
+    turn = decide_workflow(facts_of(asked))
+    assert started(turn) == ["b"]
+    last = decide_workflow(facts_of(workflow(step("a", when=("false",)))))
+    record = record_of(last, "a")
+    assert (record.phase, record.reason, record.executed) == (P.SKIPPED, "ConditionFalse", "no")
+    assert status_of(last).phase == W.COMPLETED
