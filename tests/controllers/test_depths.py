@@ -4,6 +4,7 @@ A real API server takes 10,000 levels. No client of ours could send them, so the
 """
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -18,12 +19,15 @@ LEVELS = [70, 300, 700, 930, 5000]
 
 
 def deepen(monkeypatch: pytest.MonkeyPatch, levels: int) -> None:
-    """In every answer of the API server the text DEEP becomes a value of so many levels."""
+    """In every answer of the API server the text DEEP becomes a value of so many levels, DEEP<n> one of n."""
     read = client._object  # pyright: ignore[reportPrivateUsage]
-    deep = b'{"a":' * levels + b"1" + b"}" * levels
+
+    def deep(found: re.Match[bytes]) -> bytes:
+        wanted = int(found[1] or levels)
+        return b'{"a":' * wanted + b"1" + b"}" * wanted
 
     def deepened(body: bytes, request: Any) -> Json:
-        return read(body.replace(b'"DEEP"', deep), request)
+        return read(re.sub(rb'"DEEP(\d*)"', deep, body), request)
 
     monkeypatch.setattr(client, "_object", deepened)
 
@@ -42,6 +46,21 @@ async def test_a_workflow_with_deep_values_is_refused_and_others_run(
         assert (await bench.until_ended("other"))["status"]["phase"] == "Completed"
     assert ended["status"]["reason"] == "Refused"
     assert "nested" in ended["status"]["message"]
+
+
+async def test_no_depth_is_just_right_to_be_read_and_not_to_be_judged(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Around the end of Python's stack, where one level more or less decides which function it ends in."""
+    deepen(monkeypatch, 0)
+    levels = range(900, 1000, 1)
+    async with bench.controller():
+        for n in levels:
+            await bench.submit(f"deep-{n}", [step("only")], parameters={"p": f"DEEP{n}"})
+        ended = [await bench.until_ended(f"deep-{n}") for n in levels]
+    assert {(one["status"]["reason"], "nested" in one["status"]["message"]) for one in ended} == {
+        ("Refused", True)
+    }
 
 
 @pytest.mark.parametrize("levels", LEVELS)

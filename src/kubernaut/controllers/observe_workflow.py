@@ -9,10 +9,9 @@ import msgspec
 from kubernaut.admission import check, pinned_actions, spec_hash
 from kubernaut.api import names
 from kubernaut.api.action import ActionExecution
-from kubernaut.api.faults import Fault
 from kubernaut.api.graph import Graph, graph_of, without
 from kubernaut.api.meta import JSON
-from kubernaut.api.values import MOST_LEVELS, is_too_deep
+from kubernaut.api.values import is_too_deep
 from kubernaut.api.workflow import EngineDecision, PinnedAction, Step, WorkflowExecution
 from kubernaut.cluster import Cluster, Json, Key, NotFound, kinds
 from kubernaut.concurrency import Clock
@@ -74,10 +73,7 @@ class WorkflowObserver:
         return replace(facts, verdicts=verdicts)
 
     async def _around(self, workflow: WorkflowExecution, trouble: str) -> WorkflowFacts:
-        try:
-            digest, main, last = self._shape(workflow)
-        except RecursionError:
-            return self._too_deep(workflow)
+        digest, main, last = self._shape(workflow)
         facts = WorkflowFacts(
             now=self._clock.now(),
             workflow=workflow,
@@ -99,12 +95,6 @@ class WorkflowObserver:
             workspace=self._workspace(workflow),
             earlier=earlier,
         )
-
-    def _too_deep(self, workflow: WorkflowExecution) -> WorkflowFacts:
-        """A spec whose values cannot even be looked through; there is nothing to judge."""
-        fault = Fault("spec", "is nested too deeply", f"At most {MOST_LEVELS} levels are read.")
-        now, empty = self._clock.now(), graph_of(())
-        return WorkflowFacts(now, workflow, empty, empty, "", faults=(fault,), limits=self._limits)
 
     def _judged(self, facts: WorkflowFacts, earlier: Earlier | None) -> WorkflowFacts:
         """What the door says; only until the workflow is admitted."""
