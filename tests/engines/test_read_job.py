@@ -1,10 +1,12 @@
 """Every way in which an attempt ends has a reason of its own, and never claims more than was seen."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from kubernaut.api import names
 from kubernaut.engines.job import needs_log, read_job
 
 AT = "2026-01-01T00:00:00Z"
@@ -73,6 +75,21 @@ def test_every_failure_has_its_own_reason(
 )
 def test_a_job_has_ended_only_when_its_pods_have(the_job: dict[str, Any], state: str) -> None:
     assert read_job(the_job, [], []).state == state
+
+
+@pytest.mark.parametrize(
+    ("told", "released_at"),
+    [
+        ("2026-01-01T10:00:00.5Z", datetime(2026, 1, 1, 10, 0, 0, 500_000, UTC)),
+        ("2026-01-01T10:00:00", None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_a_job_that_was_held_counts_its_time_from_its_release(told: str | None, released_at: object) -> None:
+    the_job = job()
+    the_job["metadata"]["annotations"] = {} if told is None else {names.ANNOTATION_RELEASED_AT: told}
+    assert read_job(the_job, [], []).released_at == released_at
 
 
 @pytest.mark.parametrize(

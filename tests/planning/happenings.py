@@ -28,6 +28,7 @@ from .world import (
     outcome,
     pending_of,
     pods_of,
+    taken_up,
     with_execution,
     with_job,
     without_job,
@@ -181,6 +182,9 @@ def _is_fenced(world: World, pod: Pod) -> bool:
 
 def _one_job(world: World, key: str, job: JobFacts) -> Iterator[Happening]:
     deadline = deadline_of_job(world, key)
+    begun = taken_up(world, key)
+    if begun is not None:
+        yield "job controller looks", begun
     if any(pod.is_lost for pod in pods_of(world, key)):
         return
     if deadline is not None and world.now >= deadline and not job.is_being_deleted:

@@ -115,7 +115,7 @@ def _job(world: World, key: str, job: JobFacts) -> Any:
         _far(world, job.deletion_started_at) if is_open else None,
         _far(world, job.started_at) if is_open else None,
         job.reason,
-        _far(world, job.created_at) if is_open and job.started_at is None else None,
+        _far(world, job.released_at or job.created_at) if is_open and job.started_at is None else None,
         job.container_started,
         job.waiting and job.waiting.reason,
         job.is_hopeless,

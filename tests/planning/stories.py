@@ -31,6 +31,7 @@ from .world import (
     loops_of,
     outcome,
     pending_of,
+    taken_up,
     with_job,
     without_job,
     without_pods_of,
@@ -123,6 +124,10 @@ def _cluster(story: Story) -> bool:
     """One thing that happens without the controllers, if any is due."""
     world = story.world
     for key, job in world.jobs.items():
+        begun = taken_up(world, key)
+        if begun is not None:
+            story.world = begun
+            return True
         deadline = deadline_of_job(world, key)
         if job.is_being_deleted:
             story.world = without_job(without_pods_of(world, key), key)

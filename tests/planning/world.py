@@ -439,8 +439,17 @@ def _released(world: World, uid: str, attempt: int) -> World:
     job = world.jobs.get(key)
     if job is None or job.state != "suspended" or job.is_being_deleted:
         return world
-    started = with_job(world, key, with_fields(job, state="active", started_at=world.now))
-    return replace(started, pods=(*world.pods, _pod_of(job, uid, attempt)))
+    return with_job(world, key, with_fields(job, state="active", released_at=world.now))
+
+
+def taken_up(world: World, key: str) -> World | None:
+    """What the Job controller makes of a Job that it has not started yet."""
+    job = world.jobs[key]
+    if job.state != "active" or job.started_at is not None or job.is_being_deleted or pods_of(world, key):
+        return None
+    uid, attempt = key.rsplit("/", 1)
+    started = with_job(world, key, with_fields(job, started_at=world.now))
+    return replace(started, pods=(*world.pods, _pod_of(job, uid, int(attempt))))
 
 
 def _swapped(

@@ -100,7 +100,9 @@ class ActionLoop:
             case StartJob():
                 await self._start(key, execution, change, facts.limits.grace_seconds)
             case ReleaseJob():
-                await self._patch_job(execution, change.attempt, {"spec": {"suspend": False}})
+                told = {names.ANNOTATION_RELEASED_AT: to_wire(facts.now)}
+                body = {"metadata": {"annotations": told}, "spec": {"suspend": False}}
+                await self._patch_job(execution, change.attempt, body)
             case DeleteJob():
                 await self._delete_job(execution, change)
             case ExpireJob():

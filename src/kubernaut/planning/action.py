@@ -226,7 +226,8 @@ def _with_running_job(facts: ActionFacts, number: int, job: JobFacts) -> ActionT
         return _end_attempt(facts, number, job)
     if job.state == "suspended" and not facts.execution.spec.contract.fenced:
         return _release(facts, number)
-    deadline = (job.started_at or job.created_at or facts.now) + timedelta(
+    # A Job may have lain suspended for hours when it is released: its age says nothing then.
+    deadline = (job.started_at or job.released_at or job.created_at or facts.now) + timedelta(
         seconds=from_duration(facts.execution.spec.timeout) + facts.limits.grace_seconds + LOST_MARGIN
     )
     if facts.now >= deadline:

@@ -147,7 +147,10 @@ class JobFacts:
     deletion_started_at: datetime | None = None
     has_ttl: bool = False
     created_at: datetime | None = None
+    released_at: datetime | None = None
+    """When it was let start, if it was created suspended; it may be much older than that."""
     started_at: datetime | None = None
+    """When the Job controller took it up; None until then."""
     finished_at: datetime | None = None
     reason: str = ""
     """CamelCase cause of a failed Job: Error, OOMKilled, DeadlineExceeded, Evicted, NodeLost..."""

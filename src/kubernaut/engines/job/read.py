@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from kubernaut.api import names
 from kubernaut.api.action import Waiting
 from kubernaut.api.names import ACTION_CONTAINER
 from kubernaut.engines.job.outcome import outcome_of
@@ -73,6 +74,7 @@ def read_job(
         deletion_started_at=seen.metadata.deletion_timestamp,
         has_ttl=seen.spec.ttl_seconds_after_finished is not None,
         created_at=seen.metadata.creation_timestamp,
+        released_at=_released_at(seen),
         started_at=seen.status.start_time,
         finished_at=seen.status.completion_time or condition.last_transition_time,
         reason=reason,
@@ -103,6 +105,14 @@ def _state(job: JobSeen) -> tuple[JobState, Truth]:
     # FailureTarget only announces the failure: pods may still be running.
     nothing = Truth(type="")
     return ("suspended" if job.spec.suspend else "active"), nothing
+
+
+def _released_at(job: JobSeen) -> datetime | None:
+    try:
+        told = msgspec.convert(job.metadata.annotations.get(names.ANNOTATION_RELEASED_AT), datetime)
+    except msgspec.ValidationError:
+        return None  # anybody may write annotations
+    return told if told.tzinfo else None
 
 
 def _telling(pods: Sequence[PodSeen]) -> PodSeen | None:
