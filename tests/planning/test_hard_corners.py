@@ -7,10 +7,20 @@ import pytest
 from msgspec.structs import replace
 
 from kubernaut.api.action import ActionPhase, ActionStatus, Attempt, Stop
+from kubernaut.api.faults import Fault
 from kubernaut.api.meta import LocalReference
 from kubernaut.api.names import FINALIZER, workspace_name
-from kubernaut.api.workflow import Step, StepPhase, StepStatus, WorkflowExecution, WorkflowPhase, WorkflowStatus
+from kubernaut.api.workflow import (
+    Backoff,
+    Step,
+    StepPhase,
+    StepStatus,
+    WorkflowExecution,
+    WorkflowPhase,
+    WorkflowStatus,
+)
 from kubernaut.planning import decide_action, decide_workflow
+from kubernaut.planning.backoff import wait_before
 from kubernaut.planning.facts import (
     ActionFacts,
     ExecutionFacts,
@@ -258,6 +268,11 @@ def told(facts: ActionFacts) -> ActionStatus:
     return change.status
 
 
+def asked_to_stop(facts: ActionFacts) -> ActionFacts:
+    spec = replace(facts.execution.spec, stop=Stop(reason="Cancelled", at=START))
+    return with_fields(facts, execution=replace(facts.execution, spec=spec))
+
+
 @pytest.mark.parametrize("fence", [None, FenceFacts("another", "1", "", 1)], ids=["gone", "made anew"])
 def test_behind_another_fence_nothing_is_started_and_nothing_is_claimed(fence: FenceFacts | None) -> None:
     status = told(action_under_way(fence))
@@ -280,9 +295,7 @@ def test_what_was_executed_is_the_most_that_any_attempt_did() -> None:
 def test_a_stopped_action_gets_no_job_and_its_fence_is_closed() -> None:
     facts = action_under_way(FenceFacts("fence", "7", "", 1))
     assert [type(change) for change in decide_action(facts).changes] == [StartJob]
-    spec = replace(facts.execution.spec, stop=Stop(reason="Cancelled", at=START))
-    stopped_one = with_fields(facts, execution=replace(facts.execution, spec=spec))
-    assert decide_action(stopped_one).changes == (VoidFence("7"),)
+    assert decide_action(asked_to_stop(facts)).changes == (VoidFence("7"),)
 
 
 def test_a_step_whose_condition_is_false_is_skipped_and_fails_nothing() -> None:
@@ -293,3 +306,34 @@ def test_a_step_whose_condition_is_false_is_skipped_and_fails_nothing() -> None:
     record = record_of(last, "a")
     assert (record.phase, record.reason, record.executed) == (P.SKIPPED, "ConditionFalse", "no")
     assert status_of(last).phase == W.COMPLETED
+
+
+def test_a_stopped_action_is_not_tried_again() -> None:
+    refused = JobFacts("job", "failed", outcome=Outcome(pod="pod", executed="no"))
+    facts = action_under_way(FenceFacts("fence", "1", "pod/1", 1), limit=3, jobs={1: refused})
+    assert told(facts).next_attempt_at is not None
+    status = told(asked_to_stop(facts))
+    assert (status.phase, status.executed, status.next_attempt_at) == (ActionPhase.CANCELLED, "no", None)
+
+
+def test_the_job_of_what_nobody_knows_stays_for_people_to_look_at() -> None:
+    kept = JobFacts("job", "failed")
+    facts = action_under_way(None, jobs={1: kept}, limits=Limits(job_ttl_seconds=60))
+    unknown = replace(facts.execution.status, phase=ActionPhase.INDETERMINATE)
+    held = with_fields(facts, execution=replace(facts.execution, status=unknown))
+    assert decide_action(held).changes == ()
+
+
+def test_faults_refuse_an_action_that_has_not_begun_and_stop_none_that_has() -> None:
+    faults = (Fault("spec.inputs.n", "must be of type integer"),)
+    fresh = with_fields(action_under_way(None), execution=lone_action(), faults=faults)
+    status = told(fresh)
+    assert (status.phase, status.reason, status.executed) == (ActionPhase.FAILED, "Refused", "no")
+    assert "spec.inputs.n" in status.message
+    begun = action_under_way(FenceFacts("fence", "1", "", 1), faults=faults)
+    assert [type(change) for change in decide_action(begun).changes] == [StartJob]
+
+
+def test_waits_double_from_the_first_failure_on() -> None:
+    backoff = Backoff(base="10s", cap="1m", factor=2, jitter=0)
+    assert [wait_before(backoff, attempt, "key") for attempt in (1, 2, 3, 4, 5, 1000)] == [10, 20, 40, 60, 60, 60]
