@@ -121,7 +121,12 @@ def _stored(layout: ImageLayout, full_name: str, digest: str) -> StoredImage:
 
 
 def credentials_of(terminal: Terminal) -> DockerCredentials:
-    """The files in which `docker login` and `podman login` keep what they were told."""
+    """What `docker login` and `podman login` were told."""
+    return DockerCredentials(login_files(terminal))
+
+
+def login_files(terminal: Terminal) -> tuple[Path, ...]:
+    """The files in which they keep it; there or not."""
     variables = terminal.environment
     home = variables.get("HOME") or "/"
     files = [
@@ -129,4 +134,4 @@ def credentials_of(terminal: Terminal) -> DockerCredentials:
         f"{variables['XDG_RUNTIME_DIR']}/containers/auth.json" if variables.get("XDG_RUNTIME_DIR") else None,
         f"{variables.get('DOCKER_CONFIG') or home + '/.docker'}/config.json",
     ]
-    return DockerCredentials([Path(file) for file in files if file])
+    return tuple(Path(file) for file in files if file)

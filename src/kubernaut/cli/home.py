@@ -7,7 +7,7 @@ permissions as in any other cluster.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kubernaut.cli import building, installing
@@ -19,6 +19,7 @@ from kubernaut.cli.terminal import Terminal
 from kubernaut.cluster import Cluster, apply_manifests
 from kubernaut.concurrency import Supervisor
 from kubernaut.controllers import Controller
+from kubernaut.controllers.registries import RegistrySettings
 from kubernaut.controllers.serve import controller_settings
 from kubernaut.devcluster import DevCluster
 from kubernaut.devcluster.node.machinery import Machinery
@@ -57,19 +58,21 @@ async def home(
         async with Cluster.connect(kubeconfig, user="admin") as cluster:
             await apply_manifests(cluster, before)
             await apply_manifests(cluster, installing.installation(building.named_in(layout, REPOSITORY), targets))
-            async with _controlled(server, folder):
+            registries = RegistrySettings(docker_configs=building.login_files(terminal), layouts=(layout,))
+            async with _controlled(server, folder, registries):
                 yield Home(cluster, server, kubeconfig, machinery.node.runtime)
 
 
 @asynccontextmanager
-async def _controlled(server: DevCluster, folder: Path) -> AsyncGenerator[None]:
+async def _controlled(server: DevCluster, folder: Path, registries: RegistrySettings) -> AsyncGenerator[None]:
     """With a controller at work, as the user that it is in any cluster."""
     token = server.token_of(_CONTROLLER_USER, _CONTROLLER_GROUPS)
     path = folder / "controller.kubeconfig"
     path.touch(mode=0o600)
     path.write_text(server.kubeconfig_of(token))
     async with Cluster.connect(path, user="controller") as cluster, Supervisor() as supervisor:
-        controller = Controller(cluster, controller_settings(Settings()))
+        settings = replace(controller_settings(Settings()), registries=registries)
+        controller = Controller(cluster, settings)
         supervisor.start("controller", controller.run())
         try:
             async with asyncio.timeout(_READY_SECONDS):

@@ -1,6 +1,7 @@
 """Judging files as the door does, each fault with its line and column."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kubernaut.admission import Document, Door, check, check_action, check_definition, read_document
@@ -17,6 +18,7 @@ from kubernaut.cli.terminal import Terminal
 from kubernaut.safety import check_cel
 
 if TYPE_CHECKING:
+    from kubernaut.cli.foreign import Foreign
     from kubernaut.cluster import Cluster
 
 _OUR_KINDS = (
@@ -60,13 +62,20 @@ def is_ours(manifest: Manifest) -> bool:
     return manifest.kind in _OUR_KINDS or group.endswith(_OUR_DOMAINS)
 
 
-def faults_in(manifests: Sequence[Manifest], catalogue: Catalogue, *, is_offline: bool) -> list[Found]:
-    """Everything that the door refuses, file by file. Definitions in the files count as if installed."""
+def faults_in(
+    manifests: Sequence[Manifest], catalogue: Catalogue, *, is_offline: bool, foreign: "Foreign | None" = None
+) -> list[Found]:
+    """Everything that the door refuses, file by file. Definitions in the files count as if installed.
+
+    `foreign` is what is known of images that the catalogue does not name.
+    """
     ours = [(manifest, *read_document(manifest.document)) for manifest in manifests if is_ours(manifest)]
     there = dict(catalogue) | {
         document.spec.action_type: document for _, document, _ in ours if isinstance(document, ActionDefinition)
     }
     door = Door(catalogue=there, cel_error=check_cel, is_offline=is_offline)
+    if foreign is not None:
+        door = replace(door, contracts=foreign.contracts, unreadable=foreign.unreadable)
     found: list[Found] = []
     for manifest, document, faults in ours:
         for fault in faults if document is None else _judge(document, door):

@@ -176,6 +176,12 @@ class ImageContracts:
         return _Reading(self._clock.monotonic(), contract)
 
 
+def fault_of(error: ImageError | OSError) -> Fault:
+    """Why a contract cannot be had, whether that may pass or not; the path is the judge's to fill in."""
+    refusal, trouble = _judged(error)
+    return refusal or Fault("", f"the image's contract cannot be read now: {trouble}", "Try again.")
+
+
 def _judged(error: ImageError | OSError) -> tuple[Fault | None, str]:
     """Whether it is final, and why; or what may pass by itself. Nothing of a login gets into the words."""
     said = redact_text(str(error))[:_MESSAGE]

@@ -90,11 +90,18 @@ class _Submission:
 
     async def _judge(self, cluster: "Cluster", manifests: "list[Manifest]") -> None:
         """The door's verdict before anything is created. Raises CommandFailed."""
+        from kubernaut.cli.foreign import Foreign, read_foreign
         from kubernaut.cli.linting import catalogue_of, faults_in, refuse_faults
 
         catalogue = await catalogue_of(cluster)
-        if catalogue is not None:
-            refuse_faults(self._terminal, faults_in(manifests, catalogue, is_offline=True))
+        if catalogue is None:
+            return
+        found = await read_foreign(self._terminal, manifests, catalogue)
+        for image, fault in found.unreadable.items():
+            # The controller may stand nearer to that registry, or have another login.
+            self._terminal.remark(f"{image}: {fault.message}; the controller looks for itself")
+        foreign = Foreign(found.contracts)
+        refuse_faults(self._terminal, faults_in(manifests, catalogue, is_offline=True, foreign=foreign))
 
     async def _apply(self, cluster: "Cluster", manifests: "list[Manifest]") -> None:
         from kubernaut.cluster import apply_manifests
