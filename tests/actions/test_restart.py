@@ -63,7 +63,7 @@ async def test_restarting_a_pod_waits_for_its_replacement(world: ActionWorld) ->
     assert other["metadata"]["uid"] in now
     assert len(now) == 2
     (change,) = ran.message["changes"]
-    assert (change["action"], change["before"]) == ("delete", {"uid": victim["metadata"]["uid"]})
+    assert (change["action"], change["before"]) == ("evict", {"uid": victim["metadata"]["uid"]})
 
 
 async def test_a_label_selector_restarts_all_its_pods_and_no_others(world: ActionWorld) -> None:
@@ -126,4 +126,36 @@ async def test_a_pod_that_does_not_go_is_a_failure_after_the_change(world: Actio
     inputs = {"namespace": TARGETS, "pod": pod["metadata"]["name"], "gracePeriodSeconds": 0}
     ran = await world.run(restart_pod, inputs, fenced=False, KUBERNAUT_DEADLINE_SECONDS="4")
     assert (ran.code, ran.message["reason"], ran.message["executed"]) == (70, "NotInTime", "yes")
-    assert "still there" in ran.message["message"]
+    assert "still ending" in ran.message["message"]
+
+
+async def test_a_selector_is_restarted_as_fast_as_its_budget_lets_replacements_come(world: ActionWorld) -> None:
+    await world.deploy(replicas=2)
+    await world.settled()
+    before = uids(await world.pods())
+    await budget(world, minAvailable=1)
+    inputs = {"namespace": TARGETS, "labelSelector": "app=payment", "gracePeriodSeconds": 0}
+    ran = await world.run(restart_pod, inputs, fenced=False)
+    assert ran.code == 0, ran.err
+    assert ran.outputs["podsRestarted"] == 2
+    assert uids(await world.pods()).isdisjoint(before)
+    assert {write for write in world.writes() if write[1] == "pods"} == set(), (
+        "nothing was deleted past the budget"
+    )
+
+
+async def test_a_budget_that_never_gives_way_is_named_and_nothing_was_done(world: ActionWorld) -> None:
+    await world.deploy(replicas=1)
+    await world.settled()
+    (pod,) = await world.pods()
+    await budget(world, minAvailable=1)
+    inputs = {"namespace": TARGETS, "pod": pod["metadata"]["name"]}
+    ran = await world.run(restart_pod, inputs, fenced=False, KUBERNAUT_DEADLINE_SECONDS="2.6")
+    assert (ran.code, ran.message["reason"], ran.message["executed"]) == (66, "BlockedByBudget", "no")
+    assert "The disruption budget keep needs 1 healthy pods" in ran.message["message"]
+    assert uids(await world.pods()) == {pod["metadata"]["uid"]}
+
+
+async def budget(world: ActionWorld, **rule: Any) -> None:
+    spec = {"selector": {"matchLabels": {"app": "payment"}}, **rule}
+    await world.admin.create(kinds.POD_DISRUPTION_BUDGETS, {"metadata": {"name": "keep"}, "spec": spec}, TARGETS)

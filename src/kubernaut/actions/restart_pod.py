@@ -1,4 +1,4 @@
-"""Deletes pods so that their controllers replace them, and waits until the replacements are ready."""
+"""Evicts pods so that their controllers replace them, and waits until the replacements are ready."""
 
 from collections import Counter
 from typing import Annotated
@@ -6,6 +6,15 @@ from typing import Annotated
 from msgspec import Meta
 
 from kubernaut.actions.deployments import Namespace, desired_replicas
+from kubernaut.actions.pods import (
+    EVICT,
+    AllowUnmanaged,
+    GracePeriod,
+    controller_of,
+    is_ending,
+    refuse_unmanaged,
+    take_away,
+)
 from kubernaut.sdk import (
     DnsName,
     Inputs,
@@ -27,13 +36,12 @@ class RestartPodInputs(Inputs, frozen=True, kw_only=True):
     namespace: Namespace
     pod: Annotated[DnsName | None, Meta(description="Name of the pod; or give labelSelector.")] = None
     label_selector: Annotated[Selector | None, Meta(description="Restarts all pods with these labels.")] = None
-    grace_period_seconds: Annotated[
-        int, Meta(ge=0, le=300, description="How long a pod may take to end, in seconds.")
-    ] = 30
+    grace_period_seconds: GracePeriod = 30
     max_pods: Annotated[
         int, Meta(ge=1, le=100, description="Refuse when the selector matches more pods than this.")
     ] = 10
-    allow_unmanaged: Annotated[bool, Meta(description="Also delete pods that no controller will replace.")] = False
+    allow_unmanaged: AllowUnmanaged = False
+    reason: Annotated[str, Meta(max_length=253, description="Why; for the log only.")] = ""
 
     def __post_init__(self) -> None:
         if (self.pod is None) == (self.label_selector is None):
@@ -48,23 +56,26 @@ class RestartPodOutputs(Outputs, frozen=True, kw_only=True):
 @action(
     "kubernetes/restart_pod",
     version="1.0.0",
-    description="Deletes a pod, or the pods of a label selector, and waits until replacements are ready.",
+    description="Evicts a pod, or the pods of a label selector, and waits until replacements are ready.",
     permissions=[
-        Permission(api_groups=("",), resources=("pods",), verbs=("get", "list", "delete")),
+        Permission(api_groups=("",), resources=("pods",), verbs=("get", "list")),
+        EVICT,
         Permission(api_groups=("apps",), resources=("replicasets", "statefulsets"), verbs=("get",)),
     ],
     timeout="2m",
 )
 async def restart_pod(inputs: RestartPodInputs, run: Run) -> RestartPodOutputs:
     pods = await _find(inputs, run)
-    _refuse_unmanaged(pods, inputs)
+    refuse_unmanaged(pods, allow=inputs.allow_unmanaged)
     siblings = await run.cluster.list(kinds.PODS, inputs.namespace) if pods else []
     ready_before = _ready_by_owner(siblings)
-    for pod in pods:
-        run.say(f"deleting Pod {inputs.namespace}/{pod['metadata']['name']}")
-        await run.cluster.delete(pod, grace_period_seconds=inputs.grace_period_seconds)
-    for pod in pods:
-        await run.wait_until_gone(pod)
+    if inputs.reason and not run.is_dry_run:
+        run.say(f"restarting {len(pods)} pods: {inputs.reason}")
+
+    async def present() -> list[Object]:
+        return await run.cluster.list(kinds.PODS, inputs.namespace)
+
+    await take_away(run, pods, present, grace_period_seconds=inputs.grace_period_seconds)
     await _wait_for_replacements(pods, ready_before, inputs.namespace, run)
     names = [pod["metadata"]["name"] for pod in pods]
     return RestartPodOutputs(restarted_pods=names, pods_restarted=len(names))
@@ -73,13 +84,13 @@ async def restart_pod(inputs: RestartPodInputs, run: Run) -> RestartPodOutputs:
 async def _find(inputs: RestartPodInputs, run: Run) -> list[Object]:
     if inputs.pod is not None:
         pod = await run.cluster.find(kinds.PODS, inputs.pod, inputs.namespace)
-        if pod is None or pod["metadata"].get("deletionTimestamp"):
+        if pod is None or is_ending(pod):
             # Somebody else restarted it: that is what was wanted.
             run.say(f"Pod {inputs.namespace}/{inputs.pod} is gone already")
             return []
         return [pod]
     pods = await run.cluster.list(kinds.PODS, inputs.namespace, label_selector=inputs.label_selector or "")
-    pods = [p for p in pods if not p["metadata"].get("deletionTimestamp") and _phase(p) not in _FINISHED]
+    pods = [p for p in pods if not is_ending(p) and _phase(p) not in _FINISHED]
     if len(pods) > inputs.max_pods:
         raise Refused(
             "TooManyPods",
@@ -88,18 +99,9 @@ async def _find(inputs: RestartPodInputs, run: Run) -> list[Object]:
     return sorted(pods, key=lambda p: str(p["metadata"]["name"]))
 
 
-def _refuse_unmanaged(pods: list[Object], inputs: RestartPodInputs) -> None:
-    alone = [pod["metadata"]["name"] for pod in pods if _owner(pod) is None]
-    if alone and not inputs.allow_unmanaged:
-        raise Refused(
-            "Unmanaged",
-            f"no controller would replace {', '.join(alone)}; set allowUnmanaged to delete nevertheless",
-        )
-
-
 async def _wait_for_replacements(pods: list[Object], ready_before: Counter[str], namespace: str, run: Run) -> None:
     """As many pods of each controller shall be ready as were before, or as it wants by now if those are fewer."""
-    owners = {reference["uid"]: reference for pod in pods if (reference := _owner(pod)) is not None}
+    owners = {reference["uid"]: reference for pod in pods if (reference := controller_of(pod)) is not None}
 
     async def missing() -> str | None:
         ready = _ready_by_owner(await run.cluster.list(kinds.PODS, namespace))
@@ -131,18 +133,12 @@ async def _wanted(reference: Object, namespace: str, run: Run) -> int:
 def _ready_by_owner(pods: list[Object]) -> Counter[str]:
     ready: Counter[str] = Counter()
     for pod in pods:
-        reference = _owner(pod)
+        reference = controller_of(pod)
         conditions = pod.get("status", {}).get("conditions", [])
         is_ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-        if reference is not None and is_ready and not pod["metadata"].get("deletionTimestamp"):
+        if reference is not None and is_ready and not is_ending(pod):
             ready[str(reference["uid"])] += 1
     return ready
-
-
-def _owner(pod: Object) -> Object | None:
-    """The owner reference of the pod's controller."""
-    references: list[Object] = pod["metadata"].get("ownerReferences", [])
-    return next((reference for reference in references if reference.get("controller")), None)
 
 
 def _phase(pod: Object) -> str:
