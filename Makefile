@@ -1,6 +1,6 @@
 # Every target does its own set-up. Start with `make demo`; work with `make check test`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check images bench generate lock peers clean
+.PHONY: help setup demo test test-all conformance check images bench generate lock peers clean
 SHELL := /bin/sh
 
 # Programs that scripts/peers fetched are found before the system's.
@@ -26,6 +26,11 @@ test: setup ## Run the tests; with CI=true every peer program must be there
 test-all: setup ## Run the tests and the long suites
 	@$(if $(filter true 1,$(CI)),scripts/peers)
 	$(PYTEST) $(ARGS)
+
+# A KUBECONFIG of the environment is not meant: cases make definitions and cluster roles.
+conformance: setup ## Hold the embedded cluster, or the one of KUBECONFIG=file given here, to what Kubernetes promises
+	$(if $(filter command line,$(origin KUBECONFIG)),KUBERNAUT_TEST_KUBECONFIG=$(abspath $(KUBECONFIG))) \
+		$(PYTEST) tests/conformance $(ARGS)
 
 check: setup ## Format, lint, types, layers, lock and generated files
 	@scripts/check

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from conformance.objects import definition, deployment
 from kubernaut.concurrency import Supervisor
 from kubernaut.devcluster import DevCluster
 from kubernaut.devcluster.resources import DEPLOYMENTS, NAMESPACES
 from peers import peer
-
-from .test_like_a_real_one import definition, deployment
 
 pytestmark = [pytest.mark.journey, pytest.mark.peer, pytest.mark.timeout(60)]
 

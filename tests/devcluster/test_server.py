@@ -10,13 +10,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from conformance.api import Api, Json, connected, load
 from kubernaut.concurrency import Supervisor
 from kubernaut.devcluster import DevCluster
 from kubernaut.devcluster.errors import ServerTimeout, TooManyRequests
 from kubernaut.devcluster.resources import CONFIG_MAPS, POD_DISRUPTION_BUDGETS, PODS
 from kubernaut.devcluster.rest.server import Handler, drop_connection
-
-from .api import Api, Json, connected, load
 
 
 def config_map(name: str) -> Json:

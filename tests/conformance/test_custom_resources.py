@@ -1,0 +1,161 @@
+"""Definitions of custom resources, and what holds for their objects."""
+
+from collections.abc import AsyncIterator
+from secrets import token_hex
+from typing import Any
+
+import pytest
+
+from kubernaut.concurrency import SystemClock
+
+from .api import STRATEGIC, Api, Json
+from .objects import definition, eventually
+
+
+class Things:
+    """A custom kind of its own for one test."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.group = f"t{token_hex(3)}.example.com"
+        self.path = f"{self.group}/v1/things"
+        self.crd = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.{self.group}"
+
+    def thing(self, name: str = "t", **spec: Any) -> Json:
+        return {
+            "apiVersion": f"{self.group}/v1",
+            "kind": "Thing",
+            "metadata": {"name": name},
+            "spec": {"mode": "a", **spec},
+        }
+
+    async def serve(self) -> None:
+        body = definition(self.group.partition(".")[0])
+        root = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        assert (await self.api.post(root, body)).code == 201
+        # Established is not yet served everywhere: a real server needs a moment more.
+        await eventually(self.api, self.path, 200)
+        clock = SystemClock()
+        while (await self.api.post(f"{self.path}?dryRun=All", self.thing("probe"))).code != 201:
+            await clock.sleep(0.05)
+
+
+@pytest.fixture
+async def things(cluster: Api) -> AsyncIterator[Things]:
+    made = Things(cluster)
+    await made.serve()
+    yield made
+    await cluster.delete(made.crd)
+
+
+async def test_custom_resources_get_defaults_and_lose_unknown_fields(cluster: Api, things: Things) -> None:
+    body = things.thing(bogus=1, extra={"any": {"thing": [1]}}, port="http")
+    made = await cluster.post(things.path, body)
+    assert made.code == 201
+    assert made.body["spec"] == {
+        "mode": "a",
+        "size": 1,
+        "extra": {"any": {"thing": [1]}},
+        "port": "http",
+    }
+    assert made.headers["Warning"] == '299 - "unknown field \\"spec.bogus\\""'
+    strict = await cluster.post(f"{things.path}?fieldValidation=Strict", things.thing("s", bogus=1))
+    assert strict.code == 400
+    assert 'strict decoding error: unknown field "spec.bogus"' in strict.message
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "reason", "message"),
+    [
+        (
+            {"mode": "z"},
+            "spec.mode",
+            "FieldValueNotSupported",
+            'Unsupported value: "z": supported values: "a", "b", "c"',
+        ),
+        (
+            {"size": "x"},
+            "spec.size",
+            "FieldValueTypeInvalid",
+            'Invalid value: "string": spec.size in body must be of type integer: "string"',
+        ),
+        (
+            {"size": 10},
+            "spec.size",
+            "FieldValueInvalid",
+            "Invalid value: 10: spec.size in body should be less than or equal to 9",
+        ),
+        ({"fixed": "x" * 11}, "spec.fixed", "FieldValueTooLong", "Too long: may not be more than 10 bytes"),
+        ({"mode": "c"}, "spec", "FieldValueInvalid", "Invalid value: c needs extra"),
+        (
+            {"steps": [{"name": "a"}, {"name": "a"}]},
+            "spec.steps[1]",
+            "FieldValueDuplicate",
+            'Duplicate value: {"name":"a"}',
+        ),
+        ({"steps": [{"times": 1}]}, "spec.steps[0].name", "FieldValueRequired", "Required value"),
+        (
+            {"steps": [{"name": str(n)} for n in range(6)]},
+            "spec.steps",
+            "FieldValueTooMany",
+            "Too many: 6: must have at most 5 items",
+        ),
+    ],
+)
+async def test_custom_resources_that_break_their_schema_are_refused(
+    cluster: Api, things: Things, spec: Json, field: str, reason: str, message: str
+) -> None:
+    refused = await cluster.post(things.path, things.thing(**spec))
+    assert refused.code == 422
+    assert refused.causes[0] == (field, reason, message)
+
+
+async def test_transition_rules_compare_with_the_stored_object(cluster: Api, things: Things) -> None:
+    await cluster.post(things.path, things.thing(fixed="x"))
+    refused = await cluster.patch(f"{things.path}/t", {"spec": {"fixed": "y"}})
+    assert refused.causes[0][0] == "spec.fixed"
+    assert refused.causes[0][2].endswith("may not change")
+    assert (await cluster.patch(f"{things.path}/t", {"spec": {"size": 2}})).code == 200
+
+
+async def test_status_and_spec_of_custom_resources_are_written_apart(cluster: Api, things: Things) -> None:
+    body = {**things.thing(), "status": {"phase": "Early"}}
+    made = await cluster.post(things.path, body)
+    assert "status" not in made.body
+    patch = {"status": {"phase": "Late"}, "spec": {"size": 5}, "metadata": {"labels": {"a": "b"}}}
+    told = await cluster.patch(f"{things.path}/t/status", patch)
+    assert told.body["status"] == {"phase": "Late"}
+    assert told.body["spec"]["size"] == 1
+    assert "labels" not in told.body["metadata"]
+    assert told.body["metadata"]["generation"] == 1
+    changed = await cluster.patch(f"{things.path}/t", {**patch, "status": {"phase": "No"}})
+    assert changed.body["status"] == {"phase": "Late"}
+    assert changed.body["metadata"]["generation"] == 2
+
+
+async def test_updates_of_custom_resources_need_a_version(cluster: Api, things: Things) -> None:
+    await cluster.post(things.path, things.thing())
+    refused = await cluster.put(f"{things.path}/t", things.thing(size=3))
+    assert refused.code == 422
+    assert refused.causes[0][:2] == ("metadata.resourceVersion", "FieldValueInvalid")
+
+
+async def test_custom_resources_have_no_strategic_patch(cluster: Api, things: Things) -> None:
+    await cluster.post(things.path, things.thing())
+    assert (await cluster.patch(f"{things.path}/t", {"spec": {"size": 3}}, STRATEGIC)).code == 415
+
+
+async def test_tables_of_custom_resources_have_the_columns_of_their_definition(
+    cluster: Api, things: Things
+) -> None:
+    await cluster.post(things.path, things.thing())
+    table = await cluster.get(things.path, Accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert [column["name"] for column in table.body["columnDefinitions"]] == ["Name", "Mode"]
+    assert [row["cells"] for row in table.body["rows"]] == [["t", "a"]]
+
+
+async def test_custom_resources_go_with_their_definition(cluster: Api, things: Things) -> None:
+    await cluster.post(things.path, things.thing())
+    assert (await cluster.delete(things.crd)).code == 200
+    await eventually(cluster, things.crd, 404)
+    await eventually(cluster, things.path, 404)
