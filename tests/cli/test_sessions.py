@@ -1,6 +1,6 @@
 """Real sessions at a cluster: what is typed, what is answered, word for word.
 
-A file of `sessions/` is one story, with names of its own. `$ ` begins a command line, `! ` a line of standard error,
+A file of `sessions/` is one story, with names of its own. `$ ` begins a command, `! ` a line of standard error,
 `? ` the exit code where it is not 0; other lines are standard output. `...` alone stands for any lines, `[..]` for
 anything within a line. `@ until NAME PHASE` waits, `@ forget NAME STEP` makes a step's outcome unknown.
 """

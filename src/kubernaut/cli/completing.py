@@ -76,7 +76,9 @@ async def _steps(cluster: "Cluster", context: click.Context) -> Names:
     from kubernaut.cli.output import parts
     from kubernaut.cluster import kinds
 
-    name = str(context.params.get("name") or "").removeprefix("wfe/")
+    # Click gives up parsing at an option that lacks its value, and leaves the words where they were.
+    loose = [word for word in context.args if not word.startswith("-")]
+    name = str(context.params.get("name") or next(iter(loose), "")).removeprefix("wfe/")
     found = await cluster.get(kinds.WORKFLOW_EXECUTIONS, name, _namespace(context))
     return [
         (str(step["name"]), str(step.get("phase") or ""))
@@ -168,7 +170,7 @@ def _asked(
 
     try:
         return speak(work())
-    except (ClusterError, TimeoutError, OSError):
+    except (ClusterError, TimeoutError, OSError, ValueError):
         return []  # the user asked for a completion, not for a diagnosis
 
 

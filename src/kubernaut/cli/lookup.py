@@ -42,11 +42,10 @@ def short_name(kind: ResourceKind) -> str:
 
 def parse_target(text: str, default: ResourceKind = kinds.WORKFLOW_EXECUTIONS) -> tuple[ResourceKind, str]:
     """`ae/NAME` -> (ActionExecution, NAME); a bare name is a WorkflowExecution's."""
-    word, slash, name = text.partition("/")
-    if not slash:
-        return default, text
-    kind = kind_named(word)
-    if kind is None or not name:
+    word, slash, name = text.rpartition("/")
+    kind = kind_named(word) if slash else default
+    # What could be no part of a path is no name either.
+    if kind is None or name in ("", ".", "..") or "%" in name:
         raise CommandFailed(
             f"{text!r} names no execution", mend="Write NAME, wfe/NAME or ae/NAME.", code=Exit.USAGE
         )

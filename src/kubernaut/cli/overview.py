@@ -117,6 +117,11 @@ def _tell(terminal: Terminal, rows: dict[Key, _Row], key: Key, found: Json | Non
         terminal.say(f"{title}  {phase} {row.progress:<7} {row.about}".rstrip())
 
 
+def table(found: Iterable[Json], place: str, now: datetime, height: int) -> list[Line]:
+    """The picture of these executions."""
+    return _table(map(_row, found), place, now, height, several=False)
+
+
 def _table(rows: Iterable[_Row], place: str, now: datetime, height: int, *, several: bool) -> list[Line]:
     ordered = sorted(rows, key=lambda row: row.created, reverse=True)
     ordered.sort(key=lambda row: row.order)

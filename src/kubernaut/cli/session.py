@@ -59,8 +59,6 @@ async def fetch(cluster: Cluster, kind: ResourceKind, name: str, namespace: str)
         return await cluster.get(kind, name, namespace if kind.namespaced else None)
     except NotFound as error:
         raise await missing(cluster, kind, name, namespace) from error
-    except ValueError:  # what could never be part of a path
-        raise CommandFailed(f"{name!r} is no name of an object", code=Exit.USAGE) from None
 
 
 async def create(
@@ -108,18 +106,30 @@ async def require_installation(cluster: Cluster) -> None:
 
 
 async def versions_of(
-    cluster: Cluster, kind: ResourceKind, name: str, namespace: str, clock: Clock | None = None
+    cluster: Cluster,
+    kind: ResourceKind,
+    name: str,
+    namespace: str,
+    clock: Clock | None = None,
+    *,
+    was_there: bool = False,
 ) -> AsyncGenerator[Json | None, None]:
     """An object as it is, then each time it changes; None once it is gone, which is the end.
 
-    Losing the server for up to a minute is bridged.
+    Losing the server for up to a minute is bridged. Raises CommandFailed where it never was: not if `was_there`.
     """
     clock = clock or SystemClock()
     lost_since: float | None = None
     while True:
         try:
-            found = await fetch(cluster, kind, name, namespace)
-            lost_since = None
+            try:
+                found = await cluster.get(kind, name, namespace if kind.namespaced else None)
+            except NotFound as error:
+                if not was_there:
+                    raise await missing(cluster, kind, name, namespace) from error
+                yield None
+                return
+            lost_since, was_there = None, True
             yield found
             watching = cluster.watch(
                 kind,

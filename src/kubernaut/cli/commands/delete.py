@@ -142,18 +142,13 @@ async def _until_gone(
 
     from kubernaut.cli.following import Progress, waiting
     from kubernaut.cli.session import versions_of
-    from kubernaut.cluster import NotFound
 
     name, namespace = deleted["metadata"]["name"], deleted["metadata"]["namespace"]
-    try:
-        await cluster.get(kind, name, namespace)
-    except NotFound:
-        return
     progress = Progress(terminal)
     progress.note(deleted)
     async with (
         waiting(terminal, kind, name, namespace, seconds),
-        aclosing(versions_of(cluster, kind, name, namespace)) as versions,
+        aclosing(versions_of(cluster, kind, name, namespace, was_there=True)) as versions,
     ):
         async for found in versions:
             if found is None or found["metadata"]["uid"] != deleted["metadata"]["uid"]:
