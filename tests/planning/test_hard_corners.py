@@ -336,4 +336,26 @@ def test_faults_refuse_an_action_that_has_not_begun_and_stop_none_that_has() -> 
 
 def test_waits_double_from_the_first_failure_on() -> None:
     backoff = Backoff(base="10s", cap="1m", factor=2, jitter=0)
-    assert [wait_before(backoff, attempt, "key") for attempt in (1, 2, 3, 4, 5, 1000)] == [10, 20, 40, 60, 60, 60]
+    assert [wait_before(backoff, attempt, "key") for attempt in (1, 2, 3, 4, 5, 5000)] == [10, 20, 40, 60, 60, 60]
+
+
+def test_a_condition_that_was_not_asked_yet_starts_nothing() -> None:
+    facts = facts_of(workflow(step("a", when=("true",)), step("b")))
+    assert started(decide_workflow(facts)) == ["a", "b"]
+    assert started(decide_workflow(with_fields(facts, verdicts={}))) == ["b"]
+
+
+def test_who_waits_for_an_unknown_step_says_so_until_a_person_has_spoken() -> None:
+    lost = StepStatus(name="a", phase=P.INDETERMINATE, completed_at=at(5), executed="unknown")
+    asked = workflow(step("a"), step("b", after=("a",)), step("c", after=("b",)))
+    held = decide_workflow(facts_of(asked, lost))
+    assert (record_of(held, "b").phase, record_of(held, "b").reason) == (P.BLOCKED, "DependencyIndeterminate")
+    assert "a" in record_of(held, "b").message
+    assert record_of(held, "c").phase == P.PENDING
+    word = request("resolve", at(8), step="a", outcome="succeeded")
+    blocked = (lost, record_of(held, "b"))
+    spoken = facts_of(workflow(*asked.spec.steps, parallelism=1, requests=(word,)), *blocked)
+    assert started(decide_workflow(spoken)) == ["b"]
+    later = facts_of(workflow(*asked.spec.steps, requests=(word, request("suspend"))), *blocked)
+    freed = record_of(decide_workflow(later), "b")
+    assert (freed.phase, freed.reason, freed.message) == (P.PENDING, "", "")
