@@ -1,4 +1,4 @@
-"""The cluster's workload controllers: Deployments, ReplicaSets, Jobs, claims, lost nodes.
+"""The cluster's workload controllers: Deployments, ReplicaSets, StatefulSets, Jobs, claims, lost nodes.
 
 Belongs here: what the controllers of a real cluster decide, as pure functions, and the one loop
 that reads, decides and applies. Does not belong here: running pods (`node`), garbage collection and

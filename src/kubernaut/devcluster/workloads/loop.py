@@ -21,6 +21,7 @@ from kubernaut.devcluster.resources import (
     PERSISTENT_VOLUMES,
     PODS,
     REPLICA_SETS,
+    STATEFUL_SETS,
     STORAGE_CLASSES,
 )
 from kubernaut.devcluster.store import Store, Write
@@ -41,6 +42,11 @@ from kubernaut.devcluster.workloads.quotas import RESOURCE_QUOTAS, decide_quota,
 from kubernaut.devcluster.workloads.reading import items, part, parts, peek
 from kubernaut.devcluster.workloads.recorder import Recorder, forget_events
 from kubernaut.devcluster.workloads.replicaset import ReplicaSetFacts, decide_replica_set
+from kubernaut.devcluster.workloads.statefulset import (
+    CONTROLLER_REVISIONS,
+    StatefulSetFacts,
+    decide_stateful_set,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -49,16 +55,18 @@ _DEFAULT_LOSSES = LossSettings()
 _WATCHED = (
     DEPLOYMENTS,
     REPLICA_SETS,
+    STATEFUL_SETS,
     JOBS,
     PODS,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     RESOURCE_QUOTAS,
 )
-_OWNERS = {"Deployment": DEPLOYMENTS, "ReplicaSet": REPLICA_SETS, "Job": JOBS}
+_OWNERS = {"Deployment": DEPLOYMENTS, "ReplicaSet": REPLICA_SETS, "StatefulSet": STATEFUL_SETS, "Job": JOBS}
 _NAMES = {
     DEPLOYMENTS: "deployment-controller",
     REPLICA_SETS: "replicaset-controller",
+    STATEFUL_SETS: "statefulset-controller",
     JOBS: "job-controller",
     PERSISTENT_VOLUME_CLAIMS: "persistentvolume-controller",
     PERSISTENT_VOLUMES: "persistentvolume-controller",
@@ -76,7 +84,7 @@ class Key(NamedTuple):
 
 
 class Workloads:
-    """The controllers of Deployments, ReplicaSets, Jobs and claims, with time to live for Jobs."""
+    """The controllers of Deployments, ReplicaSets, StatefulSets, Jobs and claims, with time to live for Jobs."""
 
     def __init__(self, store: Store, clock: Clock, volumes_folder: Path) -> None:
         self._store = store
@@ -88,6 +96,7 @@ class Workloads:
         self._decide: dict[str, Callable[[Key, Object], Turn]] = {
             DEPLOYMENTS: self._deployment,
             REPLICA_SETS: self._replica_set,
+            STATEFUL_SETS: self._stateful_set,
             JOBS: self._job,
             PERSISTENT_VOLUME_CLAIMS: self._claim,
             PERSISTENT_VOLUMES: self._volume,
@@ -281,6 +290,14 @@ class Workloads:
         pods = self._store.list(PODS, key.namespace).items
         refusal = self._refusals.get(key, "")
         return decide_replica_set(ReplicaSetFacts(self._clock.now(), replica_set, pods, refusal))
+
+    def _stateful_set(self, key: Key, stateful_set: Object) -> Turn:
+        pods = self._store.list(PODS, key.namespace).items
+        revisions = self._owned(stateful_set, CONTROLLER_REVISIONS)
+        claims = self._store.list(PERSISTENT_VOLUME_CLAIMS, key.namespace).items
+        names = frozenset(claim["metadata"]["name"] for claim in claims)
+        facts = StatefulSetFacts(self._clock.now(), stateful_set, pods, revisions, names)
+        return decide_stateful_set(facts)
 
     def _job(self, key: Key, job: Object) -> Turn:
         now = self._clock.now()
