@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from kubernaut.api.action import ActionPhase, ActionStatus, Attempt, Stop
+from kubernaut.api.contract import Parameter
 from kubernaut.api.faults import Fault
 from kubernaut.api.meta import LocalReference
 from kubernaut.api.names import FINALIZER, workspace_name
@@ -359,3 +360,40 @@ def test_who_waits_for_an_unknown_step_says_so_until_a_person_has_spoken() -> No
     later = facts_of(workflow(*asked.spec.steps, requests=(word, request("suspend"))), *blocked)
     freed = record_of(decide_workflow(later), "b")
     assert (freed.phase, freed.reason, freed.message) == (P.PENDING, "", "")
+
+
+@pytest.mark.parametrize("uid", [None, "another"], ids=["gone", "made anew"])
+def test_a_lost_execution_is_unknown_whoever_has_its_name(uid: str | None) -> None:
+    facts = facts_of(workflow(step("a")), running("a"))
+    executions = {} if uid is None else {"a": execution_of(facts, "a", uid=uid)}
+    turn = decide_workflow(with_fields(facts, executions=executions))
+    record = record_of(turn, "a")
+    assert (record.phase, record.reason, record.executed) == (P.INDETERMINATE, "ExecutionLost", "unknown")
+    assert started(turn) == []
+
+
+def test_an_action_is_given_what_its_step_its_contract_and_its_workflow_say() -> None:
+    plain = step("a")
+    own = step("b", service_account_name="own", timeout="3m", uses_workspace=True)
+    facts = facts_of(workflow(plain, own))
+    contract = replace(
+        facts.workflow.status.actions[0].contract,
+        inputs=(
+            Parameter(name="n", type="integer", default=7),
+            Parameter(name="token", secret=True),
+            Parameter(name="note", type="object"),
+        ),
+    )
+    pins = tuple(replace(pin, contract=contract) for pin in facts.workflow.status.actions)
+    status = replace(facts.workflow.status, actions=pins)
+    facts = with_fields(facts, workflow=replace(facts.workflow, status=status))
+    secret = {"secretKeyRef": {"name": "s", "key": "k"}}
+    given = execution_spec(facts, replace(plain, inputs={"token": secret, "note": secret}), {})
+    assert not isinstance(given, str)
+    assert given.inputs == {"n": 7, "note": secret}
+    assert [(one.input, one.secret_key_ref.name) for one in given.secret_inputs] == [("token", "s")]
+    assert (given.service_account_name, given.timeout, given.workspace_claim) == ("sa", contract.timeout, "")
+    other = execution_spec(facts, own, {})
+    assert not isinstance(other, str)
+    assert (other.service_account_name, other.timeout) == ("own", "3m")
+    assert other.workspace_claim == workspace_name("w", WORKFLOW_UID)
