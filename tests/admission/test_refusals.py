@@ -11,6 +11,7 @@ from kubernaut.api.contract import ActionContract, ContractMeta, ContractSpec, P
 from kubernaut.api.meta import ObjectMeta
 from kubernaut.api.workflow import (
     Backoff,
+    Request,
     Retry,
     RetryOf,
     Step,
@@ -456,6 +457,13 @@ def test_a_retry_over_a_step_of_unknown_outcome() -> None:
     assert retried(before, nothing("a")) == [
         "spec.retryOf: nobody knows what became of b of earlier. Find out, then say so: kubernaut resolve."
     ]
+
+
+def test_a_retry_over_a_step_of_which_a_person_has_spoken_since() -> None:
+    ended = datetime(2026, 1, 1, tzinfo=UTC)
+    before = earlier(StepStatus(name="b", phase=StepPhase.INDETERMINATE, completed_at=ended))
+    said = Request(type="resolve", step="b", outcome="failed", at=ended)
+    assert retried(changed(before, spec=changed(before.spec, requests=(said,))), nothing("a")) == []
 
 
 def test_a_retry_that_runs_another_action_under_the_same_name() -> None:

@@ -14,6 +14,7 @@ from kubernaut.api.faults import Fault
 from kubernaut.api.names import FINALIZER
 from kubernaut.api.workflow import (
     Backoff,
+    Request,
     RetryOf,
     StepPhase,
     StepStatus,
@@ -285,6 +286,21 @@ def test_a_retry_keeps_what_succeeded_before_the_step_it_starts_from(from_step: 
     assert [r.name for r in change.status.steps if r.kept_from == "first"] == kept
     assert all(r.phase == P.PENDING for r in change.status.steps if r.name not in kept)
     assert all(r.execution is None for r in change.status.steps)
+
+
+@pytest.mark.parametrize(("outcome", "kept"), [("succeeded", ["a"]), ("failed", [])])
+def test_a_retry_keeps_what_a_person_says_succeeded_after_the_run_was_stopped(
+    outcome: str, kept: list[str]
+) -> None:
+    unknown = StepStatus(name="a", phase=P.INDETERMINATE, completed_at=START)
+    earlier = admitted(workflow(step("a"), name="first"), unknown).the_workflow
+    said = Request(type="resolve", step="a", outcome=outcome, at=START)
+    spoken = replace(earlier, spec=replace(earlier.spec, requests=(said,)))
+    asked = workflow(step("a"), name="second", retry_of=RetryOf(name="first"))
+    held = replace(asked, metadata=replace(asked.metadata, finalizers=(FINALIZER,)))
+    (change,) = decide_workflow(before_admission(held, earlier=Earlier(spoken, {}))).changes
+    assert isinstance(change, WriteWorkflowStatus)
+    assert [r.name for r in change.status.steps if r.kept_from == "first"] == kept
 
 
 def test_a_kept_result_feeds_the_steps_that_run_again() -> None:

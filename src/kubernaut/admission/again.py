@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from kubernaut.admission.nearest import Nearest
 from kubernaut.admission.survey import Survey
 from kubernaut.api.faults import Fault
-from kubernaut.api.workflow import RetryOf, StepPhase, WorkflowExecution
+from kubernaut.api.workflow import RetryOf, StepPhase, WorkflowExecution, resolution_of
 
 
 def again_faults(survey: Survey) -> Iterator[Fault]:
@@ -42,7 +42,11 @@ def _earlier_faults(survey: Survey, earlier: WorkflowExecution) -> Iterator[Faul
         return
     if earlier.status.completed_at is None:
         yield Fault("spec.retryOf", f"{other.name} has not ended yet", "Wait for its end, or cancel it.")
-    unknown = [record.name for record in earlier.status.steps if record.phase == StepPhase.INDETERMINATE]
+    unknown = [
+        record.name
+        for record in earlier.status.steps
+        if record.phase == StepPhase.INDETERMINATE and resolution_of(earlier, record) is None
+    ]
     if unknown:
         yield Fault(
             "spec.retryOf",

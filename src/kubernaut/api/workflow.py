@@ -294,3 +294,13 @@ def record_bytes(steps: int) -> int:
 def pin_key(step: Step) -> str:
     """What identifies the pinned catalogue entry of a step: its type, and its own image if it names one."""
     return f"{step.action_type}@{step.image}" if step.image else step.action_type
+
+
+def resolution_of(workflow: WorkflowExecution, record: StepStatus) -> Request | None:
+    """What a person said about a step of unknown outcome; only words said after it became unknown count."""
+    since = record.completed_at
+    for request in workflow.spec.requests:
+        is_about_it = request.type == "resolve" and request.step == record.name and bool(request.outcome)
+        if is_about_it and request.at is not None and since is not None and request.at >= since:
+            return request
+    return None

@@ -11,7 +11,7 @@ from kubernaut.api.workflow import PinnedAction, StepPhase, StepStatus, Workflow
 from kubernaut.planning.conditions import with_conditions
 from kubernaut.planning.directive import Directive, directive_of
 from kubernaut.planning.facts import Obstacle, WorkflowFacts
-from kubernaut.planning.records import inline
+from kubernaut.planning.records import inline, resolved
 from kubernaut.planning.turns import (
     AddFinalizer,
     RemoveFinalizer,
@@ -123,6 +123,9 @@ def _first_record(facts: WorkflowFacts, name: str) -> StepStatus:
     if earlier is None or again is None:
         return StepStatus(name=name)
     before = next((record for record in earlier.workflow.status.steps if record.name == name), None)
+    if before is not None:
+        # A run that was stopped ends with steps of unknown outcome: what a person said of them later counts here.
+        before = resolved(facts, earlier.workflow, before)
     if before is None or before.phase != StepPhase.SUCCEEDED:
         return StepStatus(name=name)
     if again.from_step and name in descendants(facts.graph, again.from_step):

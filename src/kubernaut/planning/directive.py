@@ -84,16 +84,6 @@ def release_deadline(workflow: WorkflowExecution, limits: Limits) -> datetime | 
     return deleted and deleted + timedelta(seconds=2 * limits.grace_seconds + 60)
 
 
-def resolution_of(workflow: WorkflowExecution, record: StepStatus) -> Request | None:
-    """What a person said about a step of unknown outcome; only words said after it became unknown count."""
-    since = record.completed_at
-    for request in workflow.spec.requests:
-        is_about_it = request.type == "resolve" and request.step == record.name and bool(request.outcome)
-        if is_about_it and request.at is not None and since is not None and request.at >= since:
-            return request
-    return None
-
-
 def _first(workflow: WorkflowExecution, kind: str) -> Request | None:
     return next((request for request in workflow.spec.requests if request.type == kind), None)
 

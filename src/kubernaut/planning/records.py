@@ -10,8 +10,7 @@ from msgspec.structs import replace
 from kubernaut.api.action import ActionPhase
 from kubernaut.api.meta import JSON
 from kubernaut.api.text import cut
-from kubernaut.api.workflow import StepPhase, StepStatus, record_bytes
-from kubernaut.planning.directive import resolution_of
+from kubernaut.api.workflow import StepPhase, StepStatus, WorkflowExecution, record_bytes, resolution_of
 from kubernaut.planning.facts import ExecutionFacts, WorkflowFacts
 
 _phase_of = attrgetter("phase")
@@ -35,7 +34,7 @@ def observed_records(facts: WorkflowFacts) -> dict[str, StepStatus]:
             if record.phase is StepPhase.RUNNING:
                 records[name] = _observed(facts, record)
             elif record.phase is StepPhase.INDETERMINATE:
-                records[name] = _resolved(facts, record)
+                records[name] = resolved(facts, facts.workflow, record)
     return records
 
 
@@ -116,8 +115,9 @@ def inline(facts: WorkflowFacts, outputs: Mapping[str, JSON]) -> Mapping[str, JS
     return outputs if len(json.dumps(outputs, default=str)) <= room_of(facts) else {}
 
 
-def _resolved(facts: WorkflowFacts, record: StepStatus) -> StepStatus:
-    request = resolution_of(facts.workflow, record)
+def resolved(facts: WorkflowFacts, workflow: WorkflowExecution, record: StepStatus) -> StepStatus:
+    """A step of unknown outcome of this or an earlier workflow as a person has resolved it; else as it was."""
+    request = resolution_of(workflow, record) if record.phase is StepPhase.INDETERMINATE else None
     if request is None:
         return record
     by = request.requester.username or "a person"

@@ -75,6 +75,7 @@ async def _resolve(
     wait: bool,
     seconds: float | None,
 ) -> int:
+    from kubernaut.cli.advice import has_ended
     from kubernaut.cli.following import follow
     from kubernaut.cli.lookup import parse_workflow
     from kubernaut.cli.requests import ask
@@ -94,6 +95,9 @@ async def _resolve(
             return Exit.INDETERMINATE
         await ask(cluster, name, namespace, "resolve", reason, step=record["name"], outcome=outcome)
         terminal.say(f"said of step {record['name']} of {name}: {outcome}")
+        if has_ended(found):
+            terminal.remark(f"It has ended; go on with: kubernaut retry {name}{in_namespace(namespace)}")
+            return Exit.SUCCEEDED
         return await follow(terminal, cluster, kind, name, namespace, seconds) if wait else Exit.SUCCEEDED
 
 
