@@ -90,3 +90,38 @@ async def test_replicas_that_do_not_come_in_time_are_a_failure_after_the_change(
     assert (ran.code, ran.message["reason"], ran.message["executed"]) == (70, "NotInTime", "yes")
     assert "1 of 10 replicas are available" in ran.message["message"]
     assert ran.message["rollback"]["previous_replicas"] == 1
+
+
+async def test_a_rollback_refuses_to_overwrite_what_others_scaled_since(world: ActionWorld) -> None:
+    await world.deploy(replicas=1)
+    await world.settled()
+    ran = await world.run(scale_deployment, {**INPUTS, "replicas": 2}, fenced=False)
+    assert ran.code == 0, ran.err
+    await world.admin.patch(kinds.DEPLOYMENTS, "payment", TARGETS, {"spec": {"replicas": 3}})
+    back = await world.run(scale_deployment, ran.rollback["inputs"], fenced=False)
+    assert (back.code, back.message["reason"], back.message["executed"]) == (66, "Drifted", "no")
+    assert (await world.deployment())["spec"]["replicas"] == 3
+
+
+async def test_a_quota_that_keeps_pods_away_is_told(world: ActionWorld) -> None:
+    await world.deploy(replicas=1)
+    await world.settled()
+    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "2"}}}
+    await world.admin.create(kinds.RESOURCE_QUOTAS, quota, TARGETS)
+    ran = await world.run(
+        scale_deployment, {**INPUTS, "replicas": 3}, fenced=False, KUBERNAUT_DEADLINE_SECONDS="4"
+    )
+    assert (ran.code, ran.message["reason"]) == (70, "NotInTime")
+    assert "2 of 3 replicas are available; pods cannot be created" in ran.message["message"]
+    assert "exceeded quota: few" in ran.message["message"]
+
+
+async def test_more_replicas_than_the_limit_can_be_brought_back(still_world: ActionWorld) -> None:
+    await still_world.deploy(replicas=150)
+    ran = await still_world.run(
+        scale_deployment, {**INPUTS, "replicas": 100}, fenced=False, KUBERNAUT_DEADLINE_SECONDS="2.3"
+    )
+    assert ran.message["executed"] == "yes"
+    (undo,) = ran.rollback["objects"]
+    await still_world.admin.patch(kinds.DEPLOYMENTS, "payment", TARGETS, undo["patch"], "json")
+    assert (await still_world.deployment())["spec"]["replicas"] == 150

@@ -6,6 +6,7 @@ here: anything that authors outside cannot import (only `kubernaut.sdk` and `kub
 
 SHIPPED = (
     "kubernaut.actions.scale_deployment",
+    "kubernaut.actions.scale_statefulset",
     "kubernaut.actions.restart_pod",
     "kubernaut.actions.delete_pod",
     "kubernaut.actions.restart_deployment",

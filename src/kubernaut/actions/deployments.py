@@ -49,11 +49,11 @@ def missing_for_rollout(deployment: Object) -> str | None:
             raise Failed("ProgressDeadlineExceeded", f"the rollout has given up: {condition.get('message', '')}")
     updated = status.get("updatedReplicas", 0)
     if updated < wanted:
-        return f"{updated} of {wanted} replicas are updated"
+        return f"{updated} of {wanted} replicas are updated{trouble(deployment)}"
     if status.get("replicas", 0) > updated:
         return f"{status['replicas'] - updated} old replicas are still there"
     if (available := status.get("availableReplicas", 0)) < updated:
-        return f"{available} of {updated} replicas are available"
+        return f"{available} of {updated} replicas are available{trouble(deployment)}"
     return None
 
 
@@ -61,3 +61,11 @@ def desired_replicas(deployment: Object) -> int:
     """`spec.replicas`; absent means 1."""
     replicas = deployment["spec"].get("replicas")
     return 1 if replicas is None else int(replicas)
+
+
+def trouble(deployment: Object) -> str:
+    """Why its pods cannot be created (a quota, for example), to follow what is missing; empty when they can."""
+    for condition in deployment.get("status", {}).get("conditions", []):
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return f"; pods cannot be created: {condition.get('message', '')}"
+    return ""

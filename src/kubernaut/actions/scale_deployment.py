@@ -10,26 +10,25 @@ from kubernaut.actions.deployments import (
     Namespace,
     desired_replicas,
     get_deployment,
+    trouble,
 )
-from kubernaut.sdk import (
-    Failed,
-    Forbidden,
-    Inputs,
-    NotFound,
-    Object,
-    Outputs,
-    Permission,
-    Refused,
-    Run,
-    action,
-    kinds,
+from kubernaut.actions.workloads import (
+    LIST_AUTOSCALERS,
+    MOST_REPLICAS,
+    ExpectedReplicas,
+    Replicas,
+    refuse_drift,
+    refuse_if_autoscaled,
+    refuse_overruled,
 )
+from kubernaut.sdk import Inputs, Object, Outputs, Run, action, kinds
 
 
 class ScaleInputs(Inputs, frozen=True, kw_only=True):
     namespace: Namespace
     deployment: DeploymentName
-    replicas: Annotated[int, Meta(ge=0, le=100, description="How many replicas there shall be.")]
+    replicas: Replicas
+    expected_replicas: ExpectedReplicas = None
     reason: Annotated[str, Meta(max_length=253, description="Why; for the log only.")] = ""
 
 
@@ -42,19 +41,23 @@ class ScaleOutputs(Outputs, frozen=True, kw_only=True):
     "kubernetes/scale_deployment",
     version="1.0.0",
     description="Changes the number of replicas of a Deployment and waits until they are available.",
-    permissions=[
-        READ_AND_PATCH,
-        Permission(api_groups=("autoscaling",), resources=("horizontalpodautoscalers",), verbs=("list",)),
-    ],
+    permissions=[READ_AND_PATCH, LIST_AUTOSCALERS],
     reversible=True,
     timeout="5m",
 )
 async def scale_deployment(inputs: ScaleInputs, run: Run) -> ScaleOutputs:
     deployment = await get_deployment(run, inputs.deployment, inputs.namespace)
-    await _refuse_if_autoscaled(inputs, run)
+    refuse_drift(deployment, inputs.expected_replicas)
+    await refuse_if_autoscaled(run, kinds.DEPLOYMENTS, inputs.deployment, inputs.namespace)
     previous = desired_replicas(deployment)
-    undo = {"namespace": inputs.namespace, "deployment": inputs.deployment, "replicas": previous}
-    run.undo_with("kubernetes/scale_deployment", undo, deployment=inputs.deployment, previous_replicas=previous)
+    if previous <= MOST_REPLICAS:  # else the list of changes is the way back
+        back = {"replicas": previous, "expectedReplicas": inputs.replicas}
+        run.undo_with(
+            "kubernetes/scale_deployment",
+            {"namespace": inputs.namespace, "deployment": inputs.deployment, **back},
+            deployment=inputs.deployment,
+            previous_replicas=previous,
+        )
     if previous != inputs.replicas:
         run.say(f"scaling Deployment {inputs.namespace}/{inputs.deployment}: {previous} -> {inputs.replicas}")
         deployment = await run.cluster.patch(deployment, {"spec": {"replicas": inputs.replicas}})
@@ -70,13 +73,12 @@ async def scale_deployment(inputs: ScaleInputs, run: Run) -> ScaleOutputs:
 def missing_replicas(deployment: Object, wanted: int) -> str | None:
     """What is missing until that many replicas are there. A rollout under way may go on; scaling is done."""
     status = deployment.get("status", {})
-    if desired_replicas(deployment) != wanted:
-        raise Failed("Overruled", f"somebody else set the replicas to {desired_replicas(deployment)} meanwhile")
+    refuse_overruled(deployment, wanted)
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
         return "the change is not yet seen by the Deployment controller"
     available, present = status.get("availableReplicas", 0), status.get("replicas", 0)
     if available < wanted:
-        return f"{available} of {wanted} replicas are available"
+        return f"{available} of {wanted} replicas are available{trouble(deployment)}"
     if wanted < present and not _is_rolling_out(status):
         return f"{present - wanted} replicas too many are still there"
     return None
@@ -85,23 +87,3 @@ def missing_replicas(deployment: Object, wanted: int) -> str | None:
 def _is_rolling_out(status: Object) -> bool:
     # Replicas of the old and the new template exist side by side, more of them than asked for.
     return bool(status.get("updatedReplicas", 0) < status.get("replicas", 0))
-
-
-async def _refuse_if_autoscaled(inputs: ScaleInputs, run: Run) -> None:
-    """An autoscaler would set its own number again within seconds."""
-    try:
-        autoscalers = await run.cluster.list(kinds.HORIZONTAL_POD_AUTOSCALERS, inputs.namespace)
-    except NotFound:
-        return  # the cluster has no autoscalers
-    except Forbidden:
-        run.say("whether an autoscaler owns the replicas could not be seen: listing them is forbidden")
-        return
-    for autoscaler in autoscalers:
-        target = autoscaler["spec"].get("scaleTargetRef", {})
-        if target.get("kind") == "Deployment" and target.get("name") == inputs.deployment:
-            name = autoscaler["metadata"]["name"]
-            raise Refused(
-                "AutoscalerOwnsReplicas",
-                f"HorizontalPodAutoscaler {inputs.namespace}/{name} owns the replicas of this Deployment; "
-                f"change its minReplicas and maxReplicas instead",
-            )
