@@ -66,6 +66,8 @@ class Bench:
     node: Node
     clock: ShiftedClock
     admin: Cluster
+    runner: Cluster
+    """The client of all actions' programs: their writes can be watched apart from others'."""
     settings: ControllerSettings
     effects: Counter[str] = field(default_factory=Counter[str])
     """How often the action of an ActionExecution changed the world, by its name."""
@@ -77,6 +79,8 @@ class Bench:
     together: int = 0
     """How many programs run now."""
     most_together: int = 0
+    _dying: asyncio.Event = field(default_factory=asyncio.Event)
+    _dead: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def submit(self, name: str, steps: list[Json], **spec: Any) -> Json:
         body = {
@@ -169,17 +173,32 @@ class Bench:
         self, *hooks: Callable[[Literal["before", "after"], Write], None]
     ) -> AsyncGenerator[Controller]:
         """A controller at work; leaving the block ends it in good order."""
-        async with self.client("controller") as cluster:
-            for hook in hooks:
-                cluster.on_write(hook)
-            controller = Controller(cluster, self.settings, self.clock)
-            async with Supervisor() as supervisor:
-                supervisor.start("controller", controller.run())
-                await controller.working.wait()
-                try:
-                    yield controller
-                finally:
-                    controller.stop()
+        self._dying, self._dead = asyncio.Event(), asyncio.Event()
+        try:
+            async with self.client("controller") as cluster:
+                for hook in hooks:
+                    cluster.on_write(hook)
+                controller = Controller(cluster, self.settings, self.clock)
+                async with Supervisor() as supervisor:
+                    supervisor.start("controller", controller.run())
+                    death = supervisor.start("death", self._death())
+                    await controller.working.wait()
+                    try:
+                        yield controller
+                    finally:
+                        controller.stop()
+                        death.cancel()
+        finally:
+            self._dead.set()
+
+    async def kill(self) -> None:
+        """Kills the controller from outside; returns when nothing of it is left."""
+        self._dying.set()
+        await self._dead.wait()
+
+    async def _death(self) -> None:
+        await self._dying.wait()
+        raise Killed
 
     def client(self, user: str) -> Cluster:
         token = self.cluster.token_of(user, ["system:masters"])
@@ -187,7 +206,7 @@ class Bench:
         assert path is not None
         kubeconfig = path / f"{user}.kubeconfig"
         kubeconfig.write_text(self.cluster.kubeconfig_of(token))
-        return Cluster.connect(kubeconfig=kubeconfig, user=user)
+        return Cluster.connect(kubeconfig=kubeconfig, user=user, clock=self.clock)
 
     async def play(self, start: ScriptStart) -> ScriptResult:
         """The program of every test action; `inputs.does` says what becomes of it."""
@@ -212,7 +231,7 @@ class Bench:
             return _said("no", "failed", "Interrupted", code=143)
         if "KUBERNAUT_LEASE" in environment:
             try:
-                await take_fence(self.admin, _runner(environment), "test", self.clock)
+                await take_fence(self.runner, _runner(environment), "test", self.clock)
             except FenceHeld as error:
                 return _said("no", "failed", "AlreadyRunning", str(error), code=75)
         self.effects[environment["KUBERNAUT_EXECUTION"]] += 1
@@ -259,7 +278,7 @@ class Bench:
             "metadata": {"name": name, "ownerReferences": [owner]},
             "data": {"outputs.json": written or json.dumps(outputs)},
         }
-        await self.admin.create(kinds.CONFIG_MAPS, body, NAMESPACE)
+        await self.runner.create(kinds.CONFIG_MAPS, body, NAMESPACE)
         return _said("yes", "succeeded", "", overflow=name)
 
 
@@ -296,8 +315,9 @@ async def open_bench(
     wanted = ControllerSettings(**{"qps": 1000, "burst": 1000, "limits": limits, **settings})
     async with DevCluster(folder, clock=clock, hooks=[machinery]) as cluster:
         admin = Cluster.connect(kubeconfig=folder / "kubeconfig", user="admin")
-        async with admin:
-            bench = Bench(cluster, machinery.node, clock, admin, wanted)
+        runner = Cluster.connect(kubeconfig=folder / "kubeconfig", user="runner", clock=clock)
+        async with admin, runner:
+            bench = Bench(cluster, machinery.node, clock, admin, runner, wanted)
             for image in (IMAGE, UNFENCED_IMAGE):
                 bench.node.scripted.register(image, bench.play)
             await _install(admin)
