@@ -1,6 +1,7 @@
 """A bare HTTP client for API servers: what tests say is what is sent."""
 
 import base64
+import io
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -72,7 +73,9 @@ class Api:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Content-Type": kind, "User-Agent": "tester/1"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self.session.request(method, self.at(path), data=data, headers=sent) as response:
+        # aiohttp wants large bodies as files.
+        payload = data if data is None or len(data) < (1 << 20) else io.BytesIO(data)
+        async with self.session.request(method, self.at(path), data=payload, headers=sent) as response:
             text = await response.text()
             is_json = response.content_type == "application/json"
             return Answer(response.status, json.loads(text) if is_json else text, dict(response.headers))

@@ -88,6 +88,7 @@ class DevCluster:
     async def __aenter__(self) -> DevCluster:
         bootstrap(self.store)
         self._tidy()
+        self.store.ledger.begin()
         self.store.subscribe(self._note)
         await self.server.start(self._authority.server(), self._authority.certificate, self._wanted_port)
         if self.folder is not None:

@@ -105,6 +105,7 @@ class Ledger:
         self._listeners: dict[int, tuple[frozenset[str] | None, Callable[[Change], None]]] = {}
         self._next_listener = 0
         self._journal: Journal | None = None
+        self._began = 0
         if journal is not None:
             for resource, obj in journal.load():
                 self._set(resource, (namespace_of(obj), name_of(obj)), obj)
@@ -168,10 +169,11 @@ class Ledger:
     def since(self, resource: str, version: int) -> list[Change]:
         """Changes after `version`, oldest first. Raises Gone when some are forgotten."""
         shelf = self._shelves.get(resource)
+        oldest = max(self._began, shelf.compacted if shelf is not None else 0)
+        if version < oldest:
+            raise Gone(f"too old resource version: {version} ({oldest})")
         if shelf is None:
             return []
-        if version < shelf.compacted:
-            raise Gone(f"too old resource version: {version} ({shelf.compacted})")
         newer: list[Change] = []
         for change in reversed(shelf.history):
             if change.version <= version:
@@ -195,6 +197,10 @@ class Ledger:
             else:
                 past[change.place] = change.old
         return [past[place] for place in sorted(past)]
+
+    def begin(self) -> None:
+        """Forget everything before now: a server knows no change from before its own start."""
+        self._began = self.version
 
     def compact(self, resource: str) -> None:
         """Forget the history of a resource, as etcd's compaction does: older watches end in 410."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from aiohttp import web
 from kubernaut.devcluster.errors import BadRequest, TooLarge, UnsupportedMediaType, refused_option
 from kubernaut.devcluster.identity.users import User
 from kubernaut.devcluster.metadata import unsupported
-from kubernaut.devcluster.objects import Object, from_json, is_map, to_json
+from kubernaut.devcluster.objects import Object, from_json, is_list, is_map, to_json
 from kubernaut.devcluster.resources import Resource
 from kubernaut.devcluster.schema.protobuf import CONTENT_TYPE, ProtobufError, decode_body
 from kubernaut.devcluster.writing import Write
@@ -90,6 +91,12 @@ class Request:
             raise BadRequest((head if kind_wanted else "") + error.message) from None
         if not is_map(value):
             raise BadRequest("couldn't get version/kind; json parse error: an object is needed")
+        if self.query.get("fieldValidation") == "Strict" and (twice := said_twice(self.body)):
+            told = ", ".join(f'duplicate field "{path}"' for path in twice)
+            raise BadRequest(
+                f'{kind_wanted} in version "{self.target.version}" cannot be handled as a {kind_wanted}: '
+                f"strict decoding error: {told}"
+            )
         return value
 
     def options_body(self) -> Object:
@@ -107,6 +114,32 @@ def _from_protobuf(body: bytes) -> Object:
         return decode_body(body)
     except ProtobufError as error:
         raise BadRequest(str(error)) from None
+
+
+def said_twice(body: bytes) -> list[str]:
+    """Paths of fields that a JSON text holds more than once; none of what is no JSON."""
+    try:
+        return list(_repeated(json.loads(body, object_pairs_hook=_Pairs), ""))
+    except ValueError:
+        return []
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object of JSON as it was written."""
+
+
+def _repeated(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for name, item in value:
+            at = f"{path}.{name}" if path else name
+            if name in seen:
+                yield at
+            seen.add(name)
+            yield from _repeated(item, at)
+    elif is_list(value):
+        for index, item in enumerate(value):
+            yield from _repeated(item, f"{path}[{index}]")
 
 
 def _validation(text: str) -> Literal["Ignore", "Warn", "Strict"]:
@@ -149,10 +182,13 @@ async def read_body(http: web.BaseRequest) -> bytes:
         return b""
     if (http.content_length or 0) > LARGEST_BODY:
         raise TooLarge(f"Request entity too large: limit is {LARGEST_BODY}")
-    body = await http.read()
-    if len(body) > LARGEST_BODY:
-        raise TooLarge(f"Request entity too large: limit is {LARGEST_BODY}")
-    return body
+    # `http.read` has a limit of its own, which is smaller.
+    body = bytearray()
+    async for chunk in http.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            raise TooLarge(f"Request entity too large: limit is {LARGEST_BODY}")
+    return bytes(body)
 
 
 def json_response(value: Any, code: int = 200, warnings: list[str] | None = None) -> web.Response:

@@ -386,7 +386,7 @@ PRINTERS: dict[str, Printer] = {
     "namespaces": _template("Name Status Age", lambda obj: map_at(obj, "status").get("phase", "")),
     "configmaps": _template("Name Data Age", _size("data", "binaryData")),
     "secrets": _template("Name Type Data Age", lambda obj: obj.get("type", ""), _size("data")),
-    "serviceaccounts": _template("Name Secrets Age", _size("secrets")),
+    "serviceaccounts": _template("Name Age"),
     "endpoints": _template("Name Endpoints Age", lambda _obj: "<none>"),
     "resourcequotas": Printer(_columns("Name Request Limit Age"), _quota),
     "limitranges": _CREATED,

@@ -13,6 +13,7 @@ from aiohttp import web
 from kubernaut.devcluster.errors import (
     BadRequest,
     Fault,
+    Invalid,
     MethodNotAllowed,
     NotFound,
     ServerTimeout,
@@ -292,13 +293,11 @@ def delete_options(request: Request) -> dict[str, Any]:
 def _starting_point(request: Request, now: int) -> tuple[int, tuple[str, str] | None]:
     """(version to read at, place to go on after). Raises Gone, BadRequest."""
     token = request.query.get("continue")
-    if token:
-        return _read_token(token)
     version = request.query.get("resourceVersion", "")
     match = request.query.get("resourceVersionMatch", "")
-    if match and not version:
-        text = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-        raise refused_option("ListOptions", Fault("resourceVersionMatch", "FieldValueForbidden", text))
+    _check_match(version, match, has_token=bool(token))
+    if token:
+        return _read_token(token)
     if not version or version == "0":
         return now, None
     if not version.isdigit():
@@ -306,6 +305,35 @@ def _starting_point(request: Request, now: int) -> tuple[int, tuple[str, str] | 
     if int(version) > now:
         raise _too_new(version, now)
     return (int(version), None) if match == "Exact" else (now, None)
+
+
+def _check_match(version: str, match: str, *, has_token: bool) -> None:
+    if not match:
+        return
+    if has_token:
+        raise _forbidden_match("resourceVersionMatch is forbidden when continue is provided")
+    if not version:
+        raise _forbidden_match("resourceVersionMatch is forbidden unless resourceVersion is provided")
+    if match not in ("Exact", "NotOlderThan"):
+        allowed = ("Exact", "NotOlderThan", "")
+        raise refused_option("ListOptions", unsupported("resourceVersionMatch", match, allowed))
+    if match == "Exact" and version == "0":
+        raise _forbidden_match('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
+
+
+def check_watch_options(request: Request) -> None:
+    """Raises Invalid for what a watch can not begin with."""
+    match = request.query.get("resourceVersionMatch", "")
+    if "sendInitialEvents" in request.query:
+        if match != "NotOlderThan":
+            raise _forbidden_match("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+    elif match:
+        raise _forbidden_match("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+
+
+def _forbidden_match(why: str) -> Invalid:
+    fault = Fault("resourceVersionMatch", "FieldValueForbidden", f"Forbidden: {why}")
+    return refused_option("ListOptions", fault)
 
 
 def bad_version(text: str) -> str:

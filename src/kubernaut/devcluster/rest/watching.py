@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from kubernaut.concurrency.clock import Clock
-from kubernaut.devcluster.errors import ApiError, BadRequest
+from kubernaut.devcluster.errors import ApiError, Unclassified
 from kubernaut.devcluster.ledger import Change
 from kubernaut.devcluster.objects import Object, namespace_of, to_json
 from kubernaut.devcluster.resources import Resource
@@ -18,7 +18,7 @@ from kubernaut.devcluster.store import Store
 
 from .call import Request, is_stored_form, out
 from .tables import Tables, wants_table
-from .verbs import bad_version, list_tests
+from .verbs import bad_version, check_watch_options, list_tests
 
 _BOOKMARK_SECONDS = 60.0
 _LONGEST_SECONDS = 3600.0
@@ -112,8 +112,10 @@ class _Feed:
         """Everything between the asked-for version and now."""
         text = request.query.get("resourceVersion", "")
         send_initial = request.query.get("sendInitialEvents") in ("1", "true")
+        check_watch_options(request)
         if text and not text.isdigit():
-            raise BadRequest(bad_version(text))
+            # The real API server takes this for a fault of its own.
+            raise Unclassified(bad_version(text).removeprefix("invalid resource version: "))
         if send_initial or text in ("", "0"):
             for record in self._store.ledger.records(self._resource.storage, self._namespace or None):
                 if self._selects(record.object):
