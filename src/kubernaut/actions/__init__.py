@@ -10,6 +10,7 @@ SHIPPED = (
     "kubernaut.actions.restart_pod",
     "kubernaut.actions.delete_pod",
     "kubernaut.actions.restart_deployment",
+    "kubernaut.actions.rollback_deployment",
     "kubernaut.actions.patch_deployment",
     "kubernaut.actions.apply_manifest",
     "kubernaut.actions.update_configmap",
