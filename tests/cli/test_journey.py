@@ -97,12 +97,6 @@ async def test_a_failure_a_cancellation_and_a_timeout_have_their_own_exit_codes(
     assert (await shell("cancel", "slow")).out == "slow has already ended: Cancelled\n"
 
 
-async def test_doctor_finds_a_sound_cluster_sound(shell: Shell) -> None:
-    said = await shell("doctor")
-    assert said.code == Exit.SUCCEEDED, said.out
-    assert "BAD" not in said.out
-
-
 async def test_a_cluster_without_kubernaut_is_told_how_to_get_it(shell: Shell) -> None:
     for kind in (kinds.WORKFLOW_EXECUTIONS, kinds.ACTION_EXECUTIONS, kinds.ACTION_DEFINITIONS):
         await shell.cluster.delete(kinds.CUSTOM_RESOURCE_DEFINITIONS, kind.resource)
@@ -119,10 +113,3 @@ async def test_definitions_older_than_this_program_are_named(shell: Shell) -> No
     said = await shell("run", "-f", SCALE)
     assert said.code == Exit.UNREACHABLE
     assert "schema 0, this program needs" in said.err
-
-
-async def test_what_is_not_there_is_named_with_the_command_that_lists(shell: Shell) -> None:
-    said = await shell("describe", "nobody")
-    assert said.code == Exit.FAILED
-    assert "there is no WorkflowExecution 'nobody' in namespace kubernaut-workflows" in said.err
-    assert "kubernaut get wfe" in said.err
