@@ -269,8 +269,8 @@ def told(facts: ActionFacts) -> ActionStatus:
     return change.status
 
 
-def asked_to_stop(facts: ActionFacts) -> ActionFacts:
-    spec = replace(facts.execution.spec, stop=Stop(reason="Cancelled", at=START))
+def asked_to_stop(facts: ActionFacts, reason: Any = "Cancelled") -> ActionFacts:
+    spec = replace(facts.execution.spec, stop=Stop(reason=reason, at=START))
     return with_fields(facts, execution=replace(facts.execution, spec=spec))
 
 
@@ -309,12 +309,13 @@ def test_a_step_whose_condition_is_false_is_skipped_and_fails_nothing() -> None:
     assert status_of(last).phase == W.COMPLETED
 
 
-def test_a_stopped_action_is_not_tried_again() -> None:
+@pytest.mark.parametrize(("reason", "phase"), [("Cancelled", "Cancelled"), ("TimedOut", "TimedOut")])
+def test_a_stopped_action_is_not_tried_again(reason: str, phase: str) -> None:
     refused = JobFacts("job", "failed", outcome=Outcome(pod="pod", executed="no"))
     facts = action_under_way(FenceFacts("fence", "1", "pod/1", 1), limit=3, jobs={1: refused})
     assert told(facts).next_attempt_at is not None
-    status = told(asked_to_stop(facts))
-    assert (status.phase, status.executed, status.next_attempt_at) == (ActionPhase.CANCELLED, "no", None)
+    status = told(asked_to_stop(facts, reason))
+    assert (status.phase, status.executed, status.next_attempt_at) == (phase, "no", None)
 
 
 def test_the_job_of_what_nobody_knows_stays_for_people_to_look_at() -> None:
