@@ -11,6 +11,7 @@ SHIPPED = (
     "kubernaut.actions.delete_pod",
     "kubernaut.actions.restart_deployment",
     "kubernaut.actions.rollback_deployment",
+    "kubernaut.actions.increase_resources",
     "kubernaut.actions.patch_deployment",
     "kubernaut.actions.apply_manifest",
     "kubernaut.actions.update_configmap",

@@ -4,7 +4,7 @@ Source of the rules: kubectl's rollback of Deployments (kubectl/pkg/polymorphich
 Deployment controller's annotations (pkg/controller/deployment/util).
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
@@ -15,6 +15,7 @@ from kubernaut.actions.deployments import (
     missing_for_rollout,
     refuse_if_paused,
 )
+from kubernaut.actions.reading import part, parts
 from kubernaut.actions.workloads import ResourceName
 from kubernaut.api.duration import from_duration
 from kubernaut.sdk import Duration, Inputs, Object, Outputs, Permission, Refused, Run, action, kinds
@@ -97,7 +98,7 @@ def revisions(deployment: Object, replica_sets: list[Object]) -> dict[int, Objec
     uid = deployment["metadata"]["uid"]
     found: dict[int, Object] = {}
     for replica_set in sorted(replica_sets, key=lambda rs: str(rs["metadata"].get("creationTimestamp"))):
-        owners: list[Object] = replica_set["metadata"].get("ownerReferences", [])
+        owners = parts(replica_set, "metadata", "ownerReferences")
         if any(owner.get("controller") and owner.get("uid") == uid for owner in owners):
             found[_revision(replica_set)] = replica_set
     found.pop(0, None)
@@ -123,17 +124,17 @@ def choose(deployment: Object, history: dict[int, Object], wanted: int | None) -
 def template_of(owner: Object) -> Object:
     """The pod template without the hash by which a ReplicaSet knows its pods."""
     template: Object = owner["spec"]["template"]
-    meta = dict(template.get("metadata") or {})
+    meta = {**part(template, "metadata")}
     meta.pop("creationTimestamp", None)
-    if labels := {key: value for key, value in (meta.pop("labels", None) or {}).items() if key != HASH}:
-        meta["labels"] = labels
+    labels = part(meta, "labels")
+    meta["labels"] = {key: value for key, value in labels.items() if key != HASH}
     return {**template, "metadata": meta}
 
 
 def restoring(deployment: Object, replica_set: Object) -> list[Object]:
     """The JSON patch that brings back the template, and the annotations that belong to the revision."""
-    own: dict[str, Any] = deployment["metadata"].get("annotations") or {}
-    then: dict[str, Any] = replica_set["metadata"].get("annotations") or {}
+    own = part(deployment, "metadata", "annotations")
+    then = part(replica_set, "metadata", "annotations")
     annotations = {key: value for key, value in own.items() if key in _NOT_OF_A_REVISION}
     annotations |= {key: value for key, value in then.items() if key not in _NOT_OF_A_REVISION}
     patch: list[Object] = [{"op": "replace", "path": "/spec/template", "value": template_of(replica_set)}]
@@ -143,5 +144,5 @@ def restoring(deployment: Object, replica_set: Object) -> list[Object]:
 
 
 def _revision(obj: Object) -> int:
-    text = str((obj["metadata"].get("annotations") or {}).get(REVISION, ""))
+    text = str(part(obj, "metadata", "annotations").get(REVISION, ""))
     return int(text) if text.isdigit() else 0

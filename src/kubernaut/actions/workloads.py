@@ -3,11 +3,12 @@
 Source of the rules of a rollout: kubectl's `rollout status` (kubectl/pkg/polymorphichelpers/rollout_status.go).
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from kubernaut.actions.deployments import desired_replicas, missing_for_rollout, refuse_if_paused
+from kubernaut.actions.reading import part
 from kubernaut.sdk import (
     DnsName,
     Failed,
@@ -57,7 +58,7 @@ def refuse_if_held(workload: Object) -> None:
     """Raises Refused when what changes the pods would not be rolled out: paused, or `OnDelete`."""
     if workload["kind"] == "Deployment":
         refuse_if_paused(workload)
-    elif (workload["spec"].get("updateStrategy") or {}).get("type") == "OnDelete":
+    elif part(workload, "spec", "updateStrategy").get("type") == "OnDelete":
         raise Refused(
             "NotRolledOut",
             f"{_named(workload)} replaces pods only when somebody deletes them (updateStrategy OnDelete)",
@@ -80,7 +81,7 @@ def _missing_of_stateful_set(spec: Object, status: Object, wanted: int) -> str |
     if ready < wanted:
         return f"{ready} of {wanted} replicas are ready"
     updated = status.get("updatedReplicas", 0)
-    partition = (spec.get("updateStrategy", {}).get("rollingUpdate") or {}).get("partition", 0)
+    partition = int(part(spec, "updateStrategy", "rollingUpdate").get("partition") or 0)
     if updated < wanted - partition:
         return f"{updated} of {wanted - partition} replicas are updated"
     if not partition and status.get("updateRevision") != status.get("currentRevision"):
@@ -107,7 +108,7 @@ async def refuse_if_autoscaled(run: Run, kind: ResourceKind, name: str, namespac
         run.say("whether an autoscaler owns the replicas could not be seen: listing them is forbidden")
         return
     for autoscaler in autoscalers:
-        target: dict[str, Any] = autoscaler["spec"].get("scaleTargetRef", {})
+        target = part(autoscaler, "spec", "scaleTargetRef")
         if (target.get("kind"), target.get("name")) == (kind.kind, name):
             raise Refused(
                 "AutoscalerOwnsReplicas",
