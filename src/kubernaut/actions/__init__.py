@@ -12,6 +12,7 @@ SHIPPED = (
     "kubernaut.actions.restart_deployment",
     "kubernaut.actions.rollback_deployment",
     "kubernaut.actions.increase_resources",
+    "kubernaut.actions.update_hpa",
     "kubernaut.actions.patch_deployment",
     "kubernaut.actions.apply_manifest",
     "kubernaut.actions.update_configmap",
