@@ -125,6 +125,10 @@ async def test_a_paused_deployment_keeps_its_pods_and_says_so(world: ActionWorld
         {"patchType": "json", "operations": [{"op": "remove", "path": "/metadata/ownerReferences"}]},
         {"patchType": "json", "operations": [{"op": "replace", "path": "", "value": {}}]},
         {"patchType": "yaml", "patch": NEW_IMAGE},
+        {"patchType": "json", "operations": [{"op": "move", "from": "/metadata/finalizers", "path": "/spec/x"}]},
+        {"image": "app:2", "patch": NEW_IMAGE},
+        {"image": "app: 2"},
+        {"containerName": "app", "patch": NEW_IMAGE},
     ],
 )
 async def test_patches_of_what_is_not_wanted_state_are_bad_inputs(
@@ -132,3 +136,33 @@ async def test_patches_of_what_is_not_wanted_state_are_bad_inputs(
 ) -> None:
     ran = await world.run(patch_deployment, {**TARGET, **inputs}, fenced=False)
     assert (ran.code, ran.message["reason"], ran.message["executed"]) == (64, "InvalidInputs", "no")
+
+
+async def test_an_image_alone_is_rolled_out_and_its_rollback_is_the_identity(world: ActionWorld) -> None:
+    await world.deploy(replicas=1)
+    before = owned(await world.settled())
+    ran = await world.run(patch_deployment, {**TARGET, "image": "app:2", "containerName": "app"}, fenced=False)
+    assert ran.code == 0, ran.err
+    assert image(await world.deployment()) == "app:2"
+    back = await world.run(patch_deployment, ran.rollback["inputs"], fenced=False)
+    assert back.code == 0, back.err
+    assert owned(await world.deployment())[2] == before[2]
+
+
+async def test_an_image_of_a_container_that_is_not_there_adds_none(still_world: ActionWorld) -> None:
+    await still_world.deploy()
+    ran = await still_world.run(patch_deployment, {**TARGET, "image": "x:2", "containerName": "ap"}, fenced=False)
+    assert (ran.code, ran.message["reason"], ran.message["executed"]) == (66, "NoSuchContainer", "no")
+    assert "there are: app" in ran.message["message"]
+
+
+async def test_replicas_that_an_autoscaler_owns_are_not_patched(still_world: ActionWorld) -> None:
+    await still_world.deploy()
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "payment"}
+    body = {"metadata": {"name": "auto"}, "spec": {"scaleTargetRef": target, "maxReplicas": 5}}
+    await still_world.admin.create(kinds.HORIZONTAL_POD_AUTOSCALERS, body, TARGETS)
+    inputs = {**TARGET, "patch": {"spec": {"replicas": 7}}, "wait": False}
+    ran = await still_world.run(patch_deployment, inputs, fenced=False)
+    assert (ran.code, ran.message["reason"], ran.message["executed"]) == (66, "AutoscalerOwnsReplicas", "no")
+    ran = await still_world.run(patch_deployment, {**TARGET, "image": "app:2", "wait": False}, fenced=False)
+    assert ran.code == 0, ran.err

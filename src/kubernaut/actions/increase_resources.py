@@ -16,6 +16,7 @@ from kubernaut.actions.workloads import (
     WORKLOADS,
     ResourceName,
     WorkloadType,
+    choose_container,
     get_workload,
     missing_for_workload,
     refuse_if_held,
@@ -23,7 +24,6 @@ from kubernaut.actions.workloads import (
 from kubernaut.api.quantity import from_quantity
 from kubernaut.sdk import DnsLabel, Inputs, Object, Outputs, Permission, Refused, Run, action
 
-_DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 _RESTORED = re.compile(r"/spec/template/spec/containers/\d+/(name|resources/(limits|requests)/(cpu|memory))")
 
 
@@ -113,20 +113,6 @@ async def increase_resources(inputs: IncreaseInputs, run: Run) -> IncreaseOutput
     if inputs.wait_for_ready:
         await run.wait_for(changed, missing_for_workload)
     return outputs
-
-
-def choose_container(workload: Object, wanted: str | None) -> Object:
-    """The container that is meant. Raises Refused("NoSuchContainer") or Refused("WhichContainer")."""
-    template = workload["spec"]["template"]
-    containers: dict[str, Object] = {container["name"]: container for container in template["spec"]["containers"]}
-    known = ", ".join(containers)
-    annotations: dict[str, str] = part(template, "metadata", "annotations")
-    name = wanted or annotations.get(_DEFAULT_CONTAINER) or (known if len(containers) == 1 else "")
-    if not name:
-        raise Refused("WhichContainer", f"there are several containers ({known}): say which by containerName")
-    if name not in containers:
-        raise Refused("NoSuchContainer", f"there is no container {name}; there are: {known}")
-    return containers[name]
 
 
 def amount_of(container: Object, resource: str, wanted: str) -> str:

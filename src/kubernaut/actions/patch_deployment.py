@@ -1,5 +1,9 @@
-"""Patches a Deployment and waits for the rollout; undoing it restores exactly the fields that it changed."""
+"""Patches a Deployment, or gives a container another image, and waits for the rollout.
 
+Undoing it restores exactly the fields that it changed.
+"""
+
+import re
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -8,11 +12,13 @@ from kubernaut.actions.deployments import (
     READ_AND_PATCH,
     DeploymentName,
     Namespace,
+    desired_replicas,
     get_deployment,
     missing_for_rollout,
     refuse_if_paused,
 )
-from kubernaut.sdk import Inputs, Object, Outputs, Run, action
+from kubernaut.actions.workloads import LIST_AUTOSCALERS, choose_container, refuse_if_autoscaled
+from kubernaut.sdk import DnsLabel, Inputs, Object, Outputs, Run, action, kinds
 
 _IDENTITY = ("name", "namespace", "uid", "resourceVersion", "ownerReferences", "finalizers", "managedFields")
 
@@ -26,13 +32,28 @@ class PatchInputs(Inputs, frozen=True, kw_only=True):
     ] = "strategic"
     patch: Annotated[dict[str, Any], Meta(description="The patch, for `strategic` and `merge`.")] = {}
     operations: Annotated[list[dict[str, Any]], Meta(description="The operations (RFC 6902), for `json`.")] = []
+    image: Annotated[
+        str | None, Meta(description="Instead of a patch: the image that a container is to have.")
+    ] = None
+    container_name: Annotated[
+        DnsLabel | None,
+        Meta(description="With image: needed where there are several containers, and none is the default one."),
+    ] = None
     wait: Annotated[bool, Meta(description="Wait until the rollout is done.")] = True
 
     def __post_init__(self) -> None:
+        if self.image is not None:
+            if self.patch or self.operations or self.patch_type != "strategic":
+                raise ValueError("give `image` or a patch")
+            if not re.fullmatch(r"[^\s]{1,512}", self.image):
+                raise ValueError("`image` is no reference of an image")
+            return
+        if self.container_name is not None:
+            raise ValueError("`containerName` belongs to `image`")
         if self.patch_type == "json" and (not self.operations or self.patch):
             raise ValueError("patchType json takes `operations`, not `patch`")
         if self.patch_type != "json" and (not self.patch or self.operations):
-            raise ValueError(f"patchType {self.patch_type} takes `patch`, not `operations`")
+            raise ValueError(f"patchType {self.patch_type} takes `patch` or `image`, not `operations`")
         _check_reach(self)
 
 
@@ -44,14 +65,18 @@ class PatchOutputs(Outputs, frozen=True, kw_only=True):
 @action(
     "kubernetes/patch_deployment",
     version="1.0.0",
-    description="Patches a Deployment (strategic, merge or JSON patch) and waits until its rollout is done.",
-    permissions=[READ_AND_PATCH],
+    description="Patches a Deployment (strategic, merge, JSON, or only an image) and waits for its rollout.",
+    permissions=[READ_AND_PATCH, LIST_AUTOSCALERS],
     reversible=True,
     timeout="10m",
 )
 async def patch_deployment(inputs: PatchInputs, run: Run) -> PatchOutputs:
     before = await get_deployment(run, inputs.deployment, inputs.namespace)
-    body = inputs.operations if inputs.patch_type == "json" else inputs.patch
+    body: Object | list[Object] = inputs.operations if inputs.patch_type == "json" else inputs.patch
+    if inputs.image is not None:
+        # By a name that is there: a strategic patch of another name would add a container.
+        containers = [{"name": choose_container(before, inputs.container_name)["name"], "image": inputs.image}]
+        body = {"spec": {"template": {"spec": {"containers": containers}}}}
     after = await run.cluster.patch(before, body, inputs.patch_type)
     undo = run.cluster.undo_of(after)
     run.undo_with(
@@ -67,6 +92,8 @@ async def patch_deployment(inputs: PatchInputs, run: Run) -> PatchOutputs:
     if _template(before) != _template(after):
         # A paused Deployment would keep its old pods: told in the dry run, before anything is changed.
         refuse_if_paused(after)
+    if desired_replicas(before) != desired_replicas(after):
+        await refuse_if_autoscaled(run, kinds.DEPLOYMENTS, inputs.deployment, inputs.namespace)
     if inputs.wait and not after["spec"].get("paused"):
         await run.wait_for(after, missing_for_rollout)
     generation = int(after["metadata"].get("generation", 0))
@@ -87,8 +114,11 @@ def _check_reach(inputs: PatchInputs) -> None:
         if not isinstance(inputs.patch.get(part, {}), dict):
             touched.add(f"{part} as a whole")
     for operation in inputs.operations:
-        path = str(operation.get("path", ""))
-        if not path.startswith(("/spec/", "/metadata/labels", "/metadata/annotations")):
-            touched.add(path or "the whole object")
+        # A move takes away what it is from.
+        for path in (
+            str(operation.get(part, "")) for part in ("path", "from") if part in operation or part == "path"
+        ):
+            if not path.startswith(("/spec/", "/metadata/labels", "/metadata/annotations")):
+                touched.add(path or "the whole object")
     if touched:
         raise ValueError(f"the patch may not touch {', '.join(sorted(touched))}")

@@ -8,7 +8,8 @@ from kubernaut.actions.deployments import (
     missing_for_rollout,
     refuse_if_paused,
 )
-from kubernaut.sdk import Inputs, Outputs, Run, action
+from kubernaut.actions.reading import part
+from kubernaut.sdk import Inputs, Outputs, Refused, Run, action
 
 # kubectl writes and shows this annotation; a new value makes a new pod template.
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
@@ -36,6 +37,8 @@ async def restart_deployment(inputs: RestartInputs, run: Run) -> RestartOutputs:
     refuse_if_paused(deployment)
     restarted_at = run.started_at.isoformat(timespec="seconds").replace("+00:00", "Z")
     body = {"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: restarted_at}}}}}
+    if part(deployment, "spec", "template", "metadata", "annotations").get(RESTARTED_AT) == restarted_at:
+        raise Refused("JustRestarted", "somebody restarted it within this second: nothing would change")
     run.say(f"restarting Deployment {inputs.namespace}/{inputs.deployment}")
     deployment = await run.wait_for(await run.cluster.patch(deployment, body), missing_for_rollout)
     updated = int(deployment.get("status", {}).get("updatedReplicas", 0))

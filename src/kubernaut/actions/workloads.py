@@ -38,6 +38,8 @@ WORKLOADS: dict[str, ResourceKind] = {
     "daemonset": kinds.DAEMON_SETS,
 }
 
+_DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+
 LIST_AUTOSCALERS = Permission(
     api_groups=("autoscaling",), resources=("horizontalpodautoscalers",), verbs=("list",)
 )
@@ -96,6 +98,20 @@ def _missing_of_daemon_set(_: Object, status: Object, __: int) -> str | None:
     if (available := status.get("numberAvailable", 0)) < wanted:
         return f"{available} of {wanted} pods are available"
     return None
+
+
+def choose_container(workload: Object, wanted: str | None) -> Object:
+    """The container that is meant. Raises Refused("NoSuchContainer") or Refused("WhichContainer")."""
+    template = workload["spec"]["template"]
+    containers: dict[str, Object] = {container["name"]: container for container in template["spec"]["containers"]}
+    known = ", ".join(containers)
+    annotations: dict[str, str] = part(template, "metadata", "annotations")
+    name = wanted or annotations.get(_DEFAULT_CONTAINER) or (known if len(containers) == 1 else "")
+    if not name:
+        raise Refused("WhichContainer", f"there are several containers ({known}): say which by containerName")
+    if name not in containers:
+        raise Refused("NoSuchContainer", f"there is no container {name}; there are: {known}")
+    return containers[name]
 
 
 async def refuse_if_autoscaled(run: Run, kind: ResourceKind, name: str, namespace: str) -> None:
