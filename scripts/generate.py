@@ -172,7 +172,7 @@ def command_reference() -> str:
         *(f"| {code.value} | {meaning} |" for code, meaning in MEANINGS.items()),
         "",
     ]
-    context = click.Context(app, info_name="kubernaut", terminal_width=100)
+    context = click.Context(app, info_name="kubernaut", terminal_width=100, **app.context_settings)
     for entry in COMMANDS:
         command = app.get_command(context, entry.name)
         assert command is not None, f"{entry.name} stands in the table"

@@ -89,7 +89,7 @@ async def test_a_failure_a_cancellation_and_a_timeout_have_their_own_exit_codes(
     )
     waited = await shell("run", "-f", str(slow), "--wait", "--timeout", "1s")
     assert waited.code == Exit.TIMED_OUT
-    assert "kubernaut watch wfe/slow" in waited.err
+    assert "kubernaut watch slow" in waited.err
     cancelled = await shell("cancel", "slow", "--reason", "enough", "--wait")
     assert cancelled.code == Exit.SUCCEEDED
     assert (await shell("watch", "slow")).code == Exit.CANCELLED

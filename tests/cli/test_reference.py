@@ -70,7 +70,7 @@ def test_commands_that_pages_show_are_understood(page: Path) -> None:
         for line in re.findall(r"^(?:\$ )?(?:.*[|&] *)?(?:kubectl )?kubernaut ([^#\n|&]+)", block, re.MULTILINE):
             words = shlex.split(re.split(r"\s[<>]", line)[0])
             group: click.Command = app
-            context = click.Context(app, info_name="kubernaut")
+            context = click.Context(app, info_name="kubernaut", **app.context_settings)
             while isinstance(group, click.Group) and words:
                 found = group.get_command(context, words.pop(0))
                 assert found is not None, line

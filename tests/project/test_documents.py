@@ -53,7 +53,7 @@ def test_commands_that_the_readme_shows_are_understood() -> None:
     for line in shown:
         words = shlex.split(line)
         group: click.Command = app
-        context = click.Context(app, info_name="kubernaut")
+        context = click.Context(app, info_name="kubernaut", **app.context_settings)
         while isinstance(group, click.Group) and words:
             found = group.get_command(context, words.pop(0))
             assert found is not None, line
