@@ -135,6 +135,7 @@ def test_a_volume_that_is_missing_is_told() -> None:
     facts = read_job(job(), [pod({"waiting": {"reason": "ContainerCreating"}})], [event])
     assert facts.waiting is not None
     assert facts.waiting.reason == "MountFailed"
+    assert facts.waiting.message.startswith("It waits for the Secret db, which is not in its namespace")
 
 
 def test_the_termination_message_is_the_result() -> None:

@@ -9,6 +9,7 @@ from kubernaut.admission.values import unfit_values
 from kubernaut.api.contract import ContractSpec, Parameter, is_of_type
 from kubernaut.api.definition import ActionDefinition
 from kubernaut.api.faults import Fault
+from kubernaut.api.names import dependency_variable
 from kubernaut.api.quantity import from_quantity
 
 _NUMBERS = ("integer", "number")
@@ -32,6 +33,7 @@ def check_contract(contract: ContractSpec, path: str) -> tuple[Fault, ...]:
         *_resource_faults(contract, path),
         *_time_faults(contract, path),
         *_security_faults(contract, path),
+        *_dependency_faults(contract, path),
     )
 
 
@@ -108,6 +110,21 @@ def _security_faults(contract: ContractSpec, path: str) -> Iterable[Fault]:
         yield Fault(here, "actions never run as root", "Set runAsNonRoot: true and another runAsUser than 0.")
     if security.allow_privilege_escalation:
         yield Fault(f"{here}.allowPrivilegeEscalation", "is not allowed to actions", "Set it to false.")
+
+
+def _dependency_faults(contract: ContractSpec, path: str) -> Iterable[Fault]:
+    asked = contract.dependencies
+    for kind, field, given in (
+        ("secret", "secrets", asked.secrets),
+        ("configmap", "configMaps", asked.config_maps),
+    ):
+        seen: dict[str, str] = {}
+        for index, name in enumerate(given):
+            variable = dependency_variable(kind, name)
+            if variable in seen:
+                message = f"cannot be told from {seen[variable]}: both are named by {variable}"
+                yield Fault(f"{path}.dependencies.{field}[{index}]", message, "Name it otherwise, or once.")
+            seen.setdefault(variable, name)
 
 
 MAX_ACTION_SECONDS = 24 * 3600.0

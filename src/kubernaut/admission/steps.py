@@ -10,6 +10,7 @@ from kubernaut.admission.pins import DEFAULT_ACCOUNT, IMAGE
 from kubernaut.admission.survey import Placed, Survey
 from kubernaut.admission.times import seconds_of
 from kubernaut.admission.words import MEND_DIGEST, NO_DIGEST
+from kubernaut.api.contract import ContractSpec, Dependencies
 from kubernaut.api.definition import ActionDefinition
 from kubernaut.api.faults import Fault
 from kubernaut.api.workflow import Retry, Step
@@ -55,11 +56,27 @@ def _image_faults(survey: Survey, placed: Placed, definition: ActionDefinition |
         name = door.contracts[image].metadata.name
         if name not in (step.action_type, step.action_type.rpartition("/")[2]):
             yield Fault(here, f"the image's contract is that of {name}, not of {step.action_type}")
+        yield from _dependency_faults(door.contracts[image].spec, definition, here)
     elif image in door.unreadable:
         yield replace(door.unreadable[image], path=here)
     elif image not in door.awaited and not door.is_offline:
         mend = f"Leave it out to run {definition.spec.image}." if definition else ""
         yield Fault(here, "is not the catalogue's, and its contract is not known", mend)
+
+
+def _dependency_faults(contract: ContractSpec, definition: ActionDefinition | None, path: str) -> Iterator[Fault]:
+    """Which Secrets an action gets to see is said by who keeps the catalogue, not by who makes an image."""
+    given = definition.spec.contract.dependencies if definition else Dependencies()
+    asked = contract.dependencies
+    for kind, wanted, allowed in (
+        ("Secret", asked.secrets, given.secrets),
+        ("ConfigMap", asked.config_maps, given.config_maps),
+    ):
+        for name in sorted({*wanted} - {*allowed}):
+            message = (
+                f"the image's contract asks for the {kind} {name}, which the catalogue does not give this action"
+            )
+            yield Fault(path, message, "Have the image installed in the catalogue: kubernaut action install.")
 
 
 def contract_faults(survey: Survey) -> Iterator[Fault]:

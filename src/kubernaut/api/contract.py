@@ -66,6 +66,29 @@ class Resources(Frozen, frozen=True, kw_only=True):
     limits: Quantities = msgspec.field(default_factory=lambda: {"cpu": "500m", "memory": "256Mi"})
 
 
+DependencyName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        max_length=253,
+        description="Name of an object in the namespace of the executions.",
+    ),
+]
+DependencyNames = Annotated[tuple[DependencyName, ...], Meta(max_length=16)]
+
+
+class Dependencies(Frozen, frozen=True, kw_only=True):
+    """What is mounted into the action, read-only, a folder for each and a file for each key.
+
+    Nothing of them stands in inputs, so that neither a workflow nor whoever writes it handles their values.
+    """
+
+    secrets: DependencyNames = ()
+    """At /run/kubernaut/secrets/<name>."""
+    config_maps: DependencyNames = ()
+    """At /run/kubernaut/configmaps/<name>."""
+
+
 class SecurityContext(Frozen, frozen=True, kw_only=True):
     """What an action may ask of its container; anything weaker than Pod Security `restricted` is refused."""
 
@@ -84,6 +107,7 @@ class ContractSpec(Frozen, frozen=True, kw_only=True):
     outputs: Annotated[tuple[Parameter, ...], Meta(max_length=128)] = ()
     resources: Resources = Resources()
     rbac: Rbac = Rbac()
+    dependencies: Dependencies = Dependencies()
     security_context: SecurityContext = SecurityContext()
     timeout: DurationText = "5m"
     """How long one attempt takes at most when the step does not say."""

@@ -49,13 +49,15 @@ CONTRACT_PATH = "/action-contract.yaml"
 ENTRYPOINT_PATH = "/action-entrypoint"
 ACTION_CONTAINER = "action"
 WORKSPACE_PATH = "/workspace"
-SECRETS_PATH = "/run/kubernaut/secrets"
+SECRETS_PATH = "/run/kubernaut/secret-inputs"
 INPUTS_PATH = "/run/kubernaut/inputs"
+SECRET_DEPENDENCIES_PATH = "/run/kubernaut/secrets"
+CONFIG_MAP_DEPENDENCIES_PATH = "/run/kubernaut/configmaps"
 
 VOID_HOLDER = "void"
 """Holder that the controller writes into a fence to make sure that no pod can take it any more."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of the CRDs; an installed CRD with a lower number is too old for this code."""
 
 NAME_LIMIT = 63
@@ -94,6 +96,14 @@ def workspace_name(workflow: str, workflow_uid: str) -> str:
     """`<workflow>-workspace`, or a derived name where that would be too long for a label."""
     plain = f"{workflow}-workspace"
     return plain if len(plain) <= NAME_LIMIT else derived_name(plain, workflow_uid)
+
+
+def dependency_variable(kind: str, name: str) -> str:
+    """The environment variable that says where a dependency is mounted; `kind` is `secret` or `configmap`.
+
+    `git-credentials` -> KUBERNAUT_SECRET_DIR_GIT_CREDENTIALS
+    """
+    return f"KUBERNAUT_{kind.upper()}_DIR_{re.sub('[^A-Z0-9]', '_', name.upper())}"
 
 
 def label_value(text: str) -> str:

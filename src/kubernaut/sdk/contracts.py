@@ -11,6 +11,7 @@ from kubernaut.api.contract import (
     ActionContract,
     ContractMeta,
     ContractSpec,
+    Dependencies,
     Parameter,
     Permission,
     Rbac,
@@ -55,6 +56,7 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True):
     idempotent: bool = False
     reversible: bool = False
     resources: Resources = Resources()
+    dependencies: Dependencies = Dependencies()
 
 
 def build_contract(promise: Promise, inputs: type[Inputs], outputs: type[Outputs]) -> ActionContract:
@@ -70,6 +72,7 @@ def build_contract(promise: Promise, inputs: type[Inputs], outputs: type[Outputs
             outputs=_parameters(outputs),
             resources=promise.resources,
             rbac=Rbac(permissions=tuple(promise.permissions)),
+            dependencies=promise.dependencies,
             timeout=promise.timeout,
             max_timeout=promise.max_timeout,
             idempotent=promise.idempotent,

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, get_type_hints
 
-from kubernaut.api.contract import ActionContract, Permission, Resources
+from kubernaut.api.contract import ActionContract, Dependencies, Permission, Resources
 from kubernaut.sdk.contracts import Inputs, Outputs, Promise, build_contract
 from kubernaut.sdk.run import Run
 
@@ -43,6 +43,8 @@ def action(
     timeout: str = "5m",
     max_timeout: str = "15m",
     resources: Resources | None = None,
+    secrets: Sequence[str] = (),
+    config_maps: Sequence[str] = (),
 ) -> Callable[[Callable[[I, Run], Awaitable[O]]], Action[I, O]]:
     """Make a typed async function `(inputs, run) -> outputs` an action.
 
@@ -59,6 +61,8 @@ def action(
     idempotent: running it again after an attempt that may have run does no harm. Only then is that ever done.
     timeout, max_timeout: durations ("90s", "5m") of one attempt: when the step does not say, and at most.
     resources: of the container; by default requests 50m/64Mi, limits 500m/256Mi.
+    secrets, config_maps: names of what is mounted into the action, for `run.secret` and `run.config`. They lie in
+        the namespace of the executions; without them no run starts.
 
     Raises TypeError when the function is not annotated with one `Inputs`, `Run` and `Outputs`, or a field has a
     type that contracts do not know; msgspec.ValidationError when name, version or a duration is malformed.
@@ -73,6 +77,7 @@ def action(
         idempotent=idempotent,
         reversible=reversible,
         resources=resources or Resources(),
+        dependencies=Dependencies(secrets=tuple(secrets), config_maps=tuple(config_maps)),
     )
 
     def declare(function: Callable[[I, Run], Awaitable[O]]) -> Action[I, O]:

@@ -5,7 +5,7 @@ the inputs may be absent: then there is no fence, and results go to standard out
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -13,10 +13,12 @@ import msgspec
 
 from kubernaut.api.contract import ContractSpec, input_faults, with_defaults
 from kubernaut.api.duration import from_duration
+from kubernaut.api.names import dependency_variable
 from kubernaut.sdk.contracts import Inputs
 from kubernaut.sdk.declare import AnyAction
 from kubernaut.sdk.errors import InputsInvalid
 
+_DEPENDENCIES = (dependency_variable("secret", ""), dependency_variable("configmap", ""))
 TERMINATION_LOG = "/dev/termination-log"
 
 
@@ -36,6 +38,8 @@ class RunnerEnvironment:
     termination_log: Path | None = None
     secrets: Path | None = None
     workspace: Path | None = None
+    dependencies: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    """Folders of the Secrets and ConfigMaps that are mounted, by the variable that names each."""
 
     @classmethod
     def parse(cls, variables: Mapping[str, str]) -> "RunnerEnvironment":
@@ -55,6 +59,9 @@ class RunnerEnvironment:
             termination_log=log if log.exists() or "KUBERNAUT_TERMINATION_LOG" in variables else None,
             secrets=_path(variables, "KUBERNAUT_SECRETS_DIR"),
             workspace=_path(variables, "WORKSPACE_PATH"),
+            dependencies={
+                name: Path(value) for name, value in variables.items() if name.startswith(_DEPENDENCIES) and value
+            },
         )
 
     def seconds(self, contract: ContractSpec) -> float:

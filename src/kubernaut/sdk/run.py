@@ -1,14 +1,15 @@
 """One pass of one run of an action, as its author's function gets it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kubernaut.api.names import dependency_variable
 from kubernaut.cluster import NotFound
 from kubernaut.concurrency import Clock
-from kubernaut.sdk.errors import Failed
+from kubernaut.sdk.errors import Failed, Refused
 from kubernaut.sdk.handle import ClusterHandle
 from kubernaut.sdk.journal import Journal
 from kubernaut.sdk.undo import Object
@@ -33,6 +34,7 @@ class Surroundings:
     correlation_id: str = ""
     workspace: Path | None = None
     pod_uid: str = ""
+    dependencies: Mapping[str, Path] = field(default_factory=dict[str, Path])
 
 
 class Run:
@@ -68,6 +70,31 @@ class Run:
     def workspace(self) -> Path | None:
         """The folder that the steps of a workflow share, if this step uses it."""
         return self._around.workspace
+
+    def secret(self, name: str, key: str) -> str:
+        """A value of a Secret among the action's `dependencies`; the runner hides it from now on.
+
+        Raises Refused("DependencyMissing") when the Secret was not mounted or has no such key.
+        """
+        value = self._dependency("secret", name, key)
+        self.hide(value.strip())
+        return value
+
+    def config(self, name: str, key: str) -> str:
+        """A value of a ConfigMap among the action's `dependencies`; errors as of `secret`."""
+        return self._dependency("configmap", name, key)
+
+    def _dependency(self, kind: str, name: str, key: str) -> str:
+        variable = dependency_variable(kind, name)
+        folder = self._around.dependencies.get(variable)
+        if folder is None:
+            told = f"the {kind} {name} is not mounted: name it in the action's dependencies, or set {variable}"
+            raise Refused("DependencyMissing", told)
+        try:
+            return (folder / key).read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            told = f"the {kind} {name} gives no text for the key {key}: {type(error).__name__}"
+            raise Refused("DependencyMissing", told) from error
 
     @property
     def seconds_left(self) -> float:

@@ -116,6 +116,7 @@ class _Execution:
             correlation_id=self._environment.correlation_id,
             workspace=self._environment.workspace,
             pod_uid=self._environment.pod_uid,
+            dependencies=self._environment.dependencies,
         )
         rehearsal = ClusterHandle(cluster, self._rehearsed, rehearsed=None)
         await self._action.carry_out(inputs, Run(rehearsal, self._rehearsed, around))

@@ -6,7 +6,8 @@ lives until its outcome is recorded (no TTL here).
 """
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -262,6 +263,8 @@ def _environment(execution: ActionExecution, attempt: int) -> list[Object]:
         values["ACTION_INPUTS_FILE"] = f"{names.INPUTS_PATH}/inputs.json"
     if spec.secret_inputs:
         values["KUBERNAUT_SECRETS_DIR"] = names.SECRETS_PATH
+    for dependency in _dependencies(execution):
+        values[names.dependency_variable(dependency.kind, dependency.name)] = dependency.path
     if spec.workspace_claim:
         values["WORKSPACE_PATH"] = names.WORKSPACE_PATH
     pod_uid = {"name": "KUBERNAUT_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
@@ -287,7 +290,7 @@ def _volumes(execution: ActionExecution) -> list[Object]:
             for secret in spec.secret_inputs
         ]
         volumes.append({"name": "secrets", "projected": {"sources": sources, "defaultMode": 0o440}})
-    return volumes
+    return [*volumes, *(dependency.volume for dependency in _dependencies(execution))]
 
 
 def _mounts(execution: ActionExecution) -> list[Object]:
@@ -299,7 +302,30 @@ def _mounts(execution: ActionExecution) -> list[Object]:
         mounts.append({"name": "inputs", "mountPath": names.INPUTS_PATH, "readOnly": True})
     if spec.secret_inputs:
         mounts.append({"name": "secrets", "mountPath": names.SECRETS_PATH, "readOnly": True})
+    for dependency in _dependencies(execution):
+        mounts.append({"name": dependency.volume["name"], "mountPath": dependency.path, "readOnly": True})
     return mounts
+
+
+class _Dependency(NamedTuple):
+    """A Secret or ConfigMap that the contract has mounted."""
+
+    kind: str
+    name: str
+    path: str
+    volume: Object
+
+
+def _dependencies(execution: ActionExecution) -> Iterator[_Dependency]:
+    asked = execution.spec.contract.dependencies
+    for number, name in enumerate(asked.secrets):
+        path = f"{names.SECRET_DEPENDENCIES_PATH}/{name}"
+        source: Object = {"secret": {"secretName": name, "defaultMode": 0o440}}
+        yield _Dependency("secret", name, path, {"name": f"secret-{number}", **source})
+    for number, name in enumerate(asked.config_maps):
+        path = f"{names.CONFIG_MAP_DEPENDENCIES_PATH}/{name}"
+        source = {"configMap": {"name": name, "defaultMode": 0o444}}
+        yield _Dependency("configmap", name, path, {"name": f"configmap-{number}", **source})
 
 
 def _beside_others(execution: ActionExecution) -> Object:

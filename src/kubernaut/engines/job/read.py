@@ -4,6 +4,7 @@ The termination message is the result; without one, the last JSON line of the la
 refined from the outside in: what the Job says, what the pod says, what the container says.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ _WAITING = {
 _HOPELESS = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 _NODE_GONE = frozenset({"DeletionByTaintManager", "DeletionByPodGC"})
 _EXIT_REASONS = {64: "InvalidInputs", 65: "DryRunRefused", 66: "PreconditionFailed", 75: "AlreadyRunning"}
+# The kubelet's words (pkg/volume/secret, pkg/volume/configmap), with quotes or with the namespace before the name.
+_NOT_THERE = re.compile(r"""(secret|configmap)s? "?([a-z0-9][-a-z0-9.]*)"? not found""")
 _SIGNALS = {137: " (killed)", 143: " (terminated)"}
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -170,8 +173,19 @@ def _waiting_by_event(pods: Sequence[PodSeen], events: Sequence[EventSeen]) -> W
         if event.reason == "FailedCreate" and not pods:
             return Waiting(reason=_refusal(event.message), message=_bounded(event.message))
         if event.reason == "FailedMount" and not has_begun and pods:
-            return Waiting(reason="MountFailed", message=_bounded(event.message))
+            return Waiting(reason="MountFailed", message=_bounded(_mount_message(event.message)))
     return None
+
+
+def _mount_message(told: str) -> str:
+    """What is missing, in words: those of the kubelet name a volume that nobody has heard of."""
+    found = _NOT_THERE.search(told)
+    if found is None:
+        return told
+    kind = {"secret": "Secret", "configmap": "ConfigMap"}[found[1]]
+    return (
+        f"It waits for the {kind} {found[2]}, which is not in its namespace; it starts when that is made. ({told})"
+    )
 
 
 def _refusal(message: str) -> str:
