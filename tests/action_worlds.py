@@ -156,14 +156,17 @@ class ActionWorld:
         *,
         permissions: Sequence[Permission] | None = None,
         fenced: bool = True,
+        token: str = "",
         **variables: str,
     ) -> Ran:
-        """Run as a pod of its own, as a user with exactly the contract's permissions."""
+        """Run as a pod of its own, as a user with exactly the contract's permissions; or as that of `token`."""
         self.runs += 1
         user = f"runner-{self.runs}"
         granted = action.contract.spec.rbac.permissions if permissions is None else permissions
-        await self.allow(user, granted, TARGETS)
-        await self.allow_runner(user)
+        if not token:
+            await self.allow(user, granted, TARGETS)
+            await self.allow_runner(user)
+            token = self.dev.token_of(user)
         log = self.folder / f"termination-{self.runs}"
         log.touch()
         environment = {
@@ -179,7 +182,6 @@ class ActionWorld:
             **({"ACTION_INPUTS": msgspec.json.encode(inputs).decode()} if inputs is not None else {}),
             **variables,
         }
-        token = self.dev.token_of(user)
         out, err = io.StringIO(), io.StringIO()
         code = await run_process(
             action, environment, io.StringIO(), out, err, connect=lambda: self.connect(token, user)
