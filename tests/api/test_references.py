@@ -156,3 +156,11 @@ def test_resolving_asks_for_exactly_the_references_that_are_found(document: Any)
 def test_a_whole_reference_takes_any_value_and_a_part_only_its_text(text: str, value: Any) -> None:
     resolved = resolve(text, lambda _: value)
     assert resolved == value if text == "$(params.a)" else isinstance(resolved, str)
+
+
+@pytest.mark.parametrize(("levels", "count"), [(60, 1), (950, 0), (5000, 0)])
+def test_no_depth_of_a_value_ends_the_search_with_an_error(levels: int, count: int) -> None:
+    value: Any = "$(workflow.name)"
+    for _ in range(levels):
+        value = [value]
+    assert len(list(find(value, ""))) == count

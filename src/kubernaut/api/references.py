@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from kubernaut.api.meta import JSON, Frozen
+from kubernaut.api.values import MOST_LEVELS
 
 _REFERENCE = re.compile(r"\$\$\(|\$\(([^()]*)\)")
 _PARAM = re.compile(r"params\.([A-Za-z_][A-Za-z0-9_-]*)")
@@ -59,8 +60,13 @@ def from_text(text: str) -> Reference:
     return UnknownReference(text)
 
 
-def find(value: JSON, path: str) -> Iterator[Found]:
-    """Every reference in a JSON value, in document order."""
+def find(value: JSON, path: str, levels: int = MOST_LEVELS) -> Iterator[Found]:
+    """Every reference in a JSON value, in document order.
+
+    What is nested deeper than may be judged is not looked at: the door refuses it, but here it may come before.
+    """
+    if levels < 0:
+        return
     match value:
         case str():
             for match in _REFERENCE.finditer(value):
@@ -68,10 +74,10 @@ def find(value: JSON, path: str) -> Iterator[Found]:
                     yield Found(from_text(match[1]), path, match.span() == (0, len(value)))
         case Mapping():
             for key, part in value.items():  # pyright: ignore[reportUnknownVariableType]
-                yield from find(part, f"{path}.{key}")
+                yield from find(part, f"{path}.{key}", levels - 1)
         case list() | tuple():
             for index, part in enumerate(value):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-                yield from find(part, f"{path}[{index}]")
+                yield from find(part, f"{path}[{index}]", levels - 1)
         case _:
             return
 
