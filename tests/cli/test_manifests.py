@@ -80,6 +80,7 @@ def test_what_cannot_be_read_is_named_with_line_and_column(text: str, place: str
     assert message in str(caught.value)
 
 
+@pytest.mark.timeout(20)
 def test_a_few_lines_cannot_become_a_billion_values() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
