@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pytest
 
-from controllers.bench import NAMESPACE, Bench, Killed, open_bench, step, steps_of
+from controllers.bench import EXECUTIONS, NAMESPACE, Bench, Killed, open_bench, step, steps_of
 from kubernaut.cluster import Json, Write, kinds
 from kubernaut.concurrency import SystemClock, VirtualClock
 
@@ -235,3 +235,19 @@ async def test_the_end_does_not_depend_on_where_the_controller_died(
         await bench.admin.patch(kinds.WORKFLOW_EXECUTIONS, name, NAMESPACE, {"metadata": {"finalizers": None}})
     # Steps at the same time may share a write of the status, or not: then one write fewer can be met.
     assert met >= 0.8 * undisturbed.seen
+
+
+async def test_a_step_cancelled_between_its_record_and_its_fence_never_runs(bench: Bench) -> None:
+    await bench.submit("halved", [step("only")])
+    with pytest.raises(BaseExceptionGroup):
+        async with bench.controller(Reaper(4, "before")):
+            await bench.until_ended("halved")
+    assert list(bench.executions("halved")) == ["only"]
+    assert not bench.objects("leases.coordination.k8s.io")
+    await bench.ask("halved", "cancel")
+    async with bench.controller():
+        ended = await bench.until_ended("halved")
+        recorded = await bench.until_object(EXECUTIONS, lambda e: e.get("status", {}).get("completedAt"))
+    assert (ended["status"]["phase"], recorded["status"]["phase"]) == ("Cancelled", "Cancelled")
+    assert recorded["status"]["executed"] == "no"
+    assert not bench.started

@@ -42,6 +42,7 @@ from kubernaut.planning.turns import (
     DeleteJob,
     DeleteWorkspace,
     ExpireJob,
+    MakeSure,
     ReleaseJob,
     RemoveFinalizer,
     StartJob,
@@ -410,6 +411,8 @@ def _action_change(world: World, execution: ActionExecution, change: Any, seen: 
         case ExpireJob(attempt, _):
             key = job_key(uid, attempt)
             return with_job(world, key, with_fields(world.jobs[key], has_ttl=True)) if key in world.jobs else world
+        case MakeSure():
+            return world
         case WriteActionStatus(status):
             return with_execution(world, replace(execution, status=status)) if execution == seen else None
         case _:
@@ -449,7 +452,9 @@ def taken_up(world: World, key: str) -> World | None:
         return None
     uid, attempt = key.rsplit("/", 1)
     started = with_job(world, key, with_fields(job, started_at=world.now))
-    return replace(started, pods=(*world.pods, _pod_of(job, uid, int(attempt))))
+    # Another pod than any before: not one that may have held the fence.
+    pod = Pod(uid, int(attempt), job.uid, f"pod-{world.births}")
+    return replace(started, pods=(*world.pods, pod), births=world.births + 1)
 
 
 def _swapped(

@@ -35,6 +35,7 @@ from kubernaut.planning.turns import (
     CreateFence,
     DeleteJob,
     ExpireJob,
+    MakeSure,
     ReleaseJob,
     StartJob,
     VoidFence,
@@ -80,7 +81,7 @@ class ActionLoop:
             await self._apply(key, facts, change)
         return turn.look_again_at
 
-    async def _is_still_right(self, key: Key, change: StartJob | ReleaseJob) -> bool:
+    async def _is_still_right(self, key: Key, change: StartJob | ReleaseJob | MakeSure) -> bool:
         """The second look: everything read again from the cluster, decided again, the same change."""
         if not await self._observer.refresh(key, change.attempt):
             return False
@@ -108,6 +109,8 @@ class ActionLoop:
             case ExpireJob():
                 ttl = {"spec": {"ttlSecondsAfterFinished": change.seconds}}
                 await self._patch_job(execution, change.attempt, ttl)
+            case MakeSure():
+                pass  # that it still stands here is all
             case WriteActionStatus():
                 await self._write_status(facts, change.status)
 

@@ -93,8 +93,9 @@ class ActionObserver:
         needed = [(caches.executions, meta.name)]
         if ref is not None:
             needed.append((caches.workflows, ref.name))
-        if execution.spec.contract.fenced:
-            needed.append((caches.fences, names.fence_name(meta.uid)))
+        fence = names.fence_name(meta.uid)
+        if execution.spec.contract.fenced and caches.fences.get(fence, namespace) is not None:
+            needed.append((caches.fences, fence))
         # All at once: one after the other they would hold a worker for as many round trips.
         try:
             async with asyncio.TaskGroup() as group:

@@ -28,6 +28,7 @@ from kubernaut.planning.turns import (
     CreateFence,
     DeleteJob,
     ExpireJob,
+    MakeSure,
     ReleaseJob,
     StartJob,
     Turn,
@@ -90,9 +91,12 @@ def _clean_up(facts: ActionFacts) -> ActionTurn:
 
 def _not_started(facts: ActionFacts) -> ActionTurn:
     """Not released as far as can be seen. A copy of the workflow can be old, so the fence is closed first."""
-    stop, fence = facts.execution.spec.stop, facts.fence
+    stop, fence, meta = facts.execution.spec.stop, facts.fence, facts.execution.metadata
     if stop is None or facts.jobs or facts.execution.status.attempts:
         return Turn()
+    if fence is None and facts.execution.spec.contract.fenced:
+        # Never made, or made, held and deleted: only the workflow itself can tell.
+        return Turn((MakeSure(1), CreateFence(meta.name, meta.uid)))
     if fence is not None and not fence.holder:
         return Turn((VoidFence(fence.resource_version),))
     if fence is not None and fence.holder != VOID_HOLDER:

@@ -112,6 +112,13 @@ class WriteActionStatus:
     status: ActionStatus
 
 
+@dataclass(frozen=True)
+class MakeSure:
+    """Writes nothing: the turn goes on only if fresh facts say the same. Where something is missing."""
+
+    attempt: int
+
+
 WorkflowChange = (
     AddFinalizer
     | RemoveFinalizer
@@ -123,10 +130,18 @@ WorkflowChange = (
     | WriteWorkflowStatus
 )
 ActionChange = (
-    CreateFence | ArmFence | VoidFence | StartJob | ReleaseJob | DeleteJob | ExpireJob | WriteActionStatus
+    CreateFence
+    | ArmFence
+    | VoidFence
+    | StartJob
+    | ReleaseJob
+    | DeleteJob
+    | ExpireJob
+    | WriteActionStatus
+    | MakeSure
 )
 
-IRREVERSIBLE = (StartJob, ReleaseJob)
+IRREVERSIBLE = (StartJob, ReleaseJob, MakeSure)
 """Changes that are decided again on fresh facts immediately before they are carried out."""
 
 
