@@ -5,15 +5,17 @@ A file is either whole generated, or has a generated part between two marker lin
 
 import argparse
 import ast
+import json
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import click
 import yaml
 
+from kubernaut.api.contract import ActionContract, Parameter, Permission
 from kubernaut.api.crd import custom_resource_definitions
 from kubernaut.cli import installing
 from kubernaut.cli.app import COMMANDS, app
@@ -58,6 +60,7 @@ def pages() -> Iterator[Page]:
     yield Page("ARCHITECTURE.md", picture(), marker="rooms")
     yield Page("docs/phases.md", phase_tables())
     yield Page("docs/cli.md", command_reference())
+    yield Page("docs/actions.md", action_reference(contracts))
 
 
 def _yaml(*documents: object) -> str:
@@ -195,6 +198,78 @@ def described(command: click.Command, name: str, parent: click.Context, level: i
             assert found is not None
             parts += described(found, inner, context, level + 1)
     return parts
+
+
+# -- actions ---------------------------------------------------------------------------------------
+
+
+ABOUT_ACTIONS = """
+What is in the box. Each runs as its own account with the permissions listed here and no others, in the namespaces
+that `kubernaut install` was told; those marked *everywhere* are bound cluster-wide.
+
+- The API server is asked for a dry run of every change before the first one is made. What is refused then, or by
+  the action itself (exit codes 65 and 66), has changed nothing.
+- Every change is made to the very object that was looked at (uid and resourceVersion), or not at all.
+- *reversible*: the result names a step that takes back exactly what was changed. It is refused where somebody else
+  changed one of those fields since. Inputs such as `restore` and `expected...` are what such a step uses.
+- *repeatable*: running it again after an attempt of which nobody knows whether it ran does no harm.
+- The time is that of one attempt, when the step does not say; most of it goes into waiting for the effect.
+"""
+
+_NAME_PATTERNS = frozenset({r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"})
+
+
+def action_reference(contracts: Sequence[ActionContract]) -> str:
+    """Every shipped action, from its contract."""
+    parts = [f"<!-- {NOTE} -->", "# Actions", "", *ABOUT_ACTIONS.strip().splitlines(), ""]
+    parts += ["| action | what it does | time | |", "|---|---|---|---|"]
+    for contract in contracts:
+        name, spec = contract.metadata.name, contract.spec
+        marks = [
+            word for word, is_so in (("reversible", spec.reversible), ("repeatable", spec.idempotent)) if is_so
+        ]
+        anchor = name.replace("/", "")
+        parts.append(f"| [`{name}`](#{anchor}) | {spec.description} | {spec.timeout} | {', '.join(marks)} |")
+    for contract in contracts:
+        spec = contract.spec
+        parts += ["", f"## {contract.metadata.name}", "", spec.description, ""]
+        parts += ["| input | | default | meaning |", "|---|---|---|---|"]
+        parts += [f"| `{p.name}` | {_bounds(p)} | {_default(p)} | {_cell(p.description)} |" for p in spec.inputs]
+        parts += ["", "| output | | meaning |", "|---|---|---|"]
+        parts += [f"| `{p.name}` | {p.type} | {_cell(p.description)} |" for p in spec.outputs]
+        parts += ["", f"May: {'; '.join(_permitted(rule) for rule in spec.rbac.permissions)}."]
+    return "\n".join([*parts, ""])
+
+
+def _bounds(parameter: Parameter) -> str:
+    if parameter.enum:
+        return ", ".join(f"`{value}`" for value in parameter.enum)
+    text: str = "secret" if parameter.secret else parameter.type
+    least, most = parameter.minimum, parameter.maximum
+    if least is not None or most is not None:
+        text += f", {'' if least is None else f'{least:g}'} to {'' if most is None else f'{most:g}'}".rstrip()
+    if parameter.pattern in _NAME_PATTERNS:
+        return "name"
+    if parameter.pattern and parameter.type != "duration":
+        text += f", `{_cell(parameter.pattern)}`"
+    return text
+
+
+def _default(parameter: Parameter) -> str:
+    if parameter.required:
+        return "**required**"
+    return "" if parameter.default in (None, "", [], {}) else f"`{json.dumps(parameter.default)}`"
+
+
+def _permitted(rule: Permission) -> str:
+    named = [
+        f"{resource}.{group}" if group else resource for group in rule.api_groups for resource in rule.resources
+    ]
+    return f"{', '.join(rule.verbs)} {', '.join(named)}{' *everywhere*' if rule.cluster else ''}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 # -- writing ---------------------------------------------------------------------------------------

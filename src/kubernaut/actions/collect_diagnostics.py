@@ -40,7 +40,7 @@ class DiagnosticsInputs(Inputs, frozen=True, kw_only=True):
 class DiagnosticsOutputs(Outputs, frozen=True, kw_only=True):
     summary: Annotated[str, Meta(description="The state in one sentence.")]
     pods: Annotated[int, Meta(description="Pods of the Deployment.")]
-    ready_pods: int
+    ready_pods: Annotated[int, Meta(description="Those of them that are ready.")]
     restarts: Annotated[int, Meta(description="Restarts of all their containers.")]
     warnings: Annotated[list[str], Meta(description="The latest warnings, at most ten.")]
     report: Annotated[str, Meta(description="The file in the workspace; empty without a workspace.")]

@@ -30,7 +30,7 @@ _RESTORED = re.compile(r"/spec/template/spec/containers/\d+/(name|resources/(lim
 class IncreaseInputs(Inputs, frozen=True, kw_only=True):
     namespace: Namespace
     resource_name: ResourceName
-    resource_type: WorkloadType
+    resource_type: Annotated[WorkloadType, Meta(description="Kind of the target.")]
     memory: (
         Annotated[
             str,

@@ -1,5 +1,9 @@
 """Restarts all pods of a Deployment as a rollout, as `kubectl rollout restart` does."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from kubernaut.actions.deployments import (
     READ_AND_PATCH,
     DeploymentName,
@@ -21,8 +25,8 @@ class RestartInputs(Inputs, frozen=True, kw_only=True):
 
 
 class RestartOutputs(Outputs, frozen=True, kw_only=True):
-    restarted_at: str
-    restarted_replicas: int
+    restarted_at: Annotated[str, Meta(description="The moment, as kubectl writes it: an annotation of the pods.")]
+    restarted_replicas: Annotated[int, Meta(description="Pods of the new template.")]
 
 
 @action(

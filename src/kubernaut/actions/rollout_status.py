@@ -1,5 +1,9 @@
 """Checks that the rollout of a Deployment is done, waiting for it; changes nothing."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from kubernaut.actions.deployments import (
     READ,
     DeploymentName,
@@ -17,9 +21,9 @@ class RolloutInputs(Inputs, frozen=True, kw_only=True):
 
 
 class RolloutOutputs(Outputs, frozen=True, kw_only=True):
-    available_replicas: int
-    updated_replicas: int
-    generation: int
+    available_replicas: Annotated[int, Meta(description="Replicas that are available.")]
+    updated_replicas: Annotated[int, Meta(description="Replicas of the present template.")]
+    generation: Annotated[int, Meta(description="Generation of the Deployment that was seen.")]
 
 
 @action(

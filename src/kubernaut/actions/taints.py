@@ -15,7 +15,12 @@ TaintKey = Annotated[
         description="Key of the taint, as example.com/maintenance.",
     ),
 ]
-TaintValue = Annotated[str, Meta(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)]
+TaintValue = Annotated[
+    str,
+    Meta(
+        pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63, description="Value of the taint."
+    ),
+]
 
 # The node controller keeps these in step with the node's conditions.
 _KUBERNETES = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")

@@ -56,8 +56,8 @@ class UpdateHpaInputs(Inputs, frozen=True, kw_only=True):
 
 class UpdateHpaOutputs(Outputs, frozen=True, kw_only=True):
     changed: Annotated[bool, Meta(description="False when everything was as wanted before.")]
-    previous_min_replicas: int
-    previous_max_replicas: int
+    previous_min_replicas: Annotated[int, Meta(description="Before.")]
+    previous_max_replicas: Annotated[int, Meta(description="Before.")]
     current_replicas: Annotated[int, Meta(description="Replicas that the autoscaler saw last.")]
 
 
