@@ -5,6 +5,7 @@ permissions as in any other cluster.
 """
 
 import asyncio
+import shutil
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,11 +24,14 @@ from kubernaut.controllers.registries import RegistrySettings
 from kubernaut.controllers.serve import controller_settings
 from kubernaut.devcluster import DevCluster
 from kubernaut.devcluster.node.machinery import Machinery
+from kubernaut.oci import ImageLayout
 from kubernaut.settings import Settings
 
 _CONTROLLER_USER = f"system:serviceaccount:{SYSTEM_NAMESPACE}:kubernaut-controller"
 _CONTROLLER_GROUPS = ("system:serviceaccounts", f"system:serviceaccounts:{SYSTEM_NAMESPACE}")
 _READY_SECONDS = 30.0
+NODE_IMAGES = "kubernaut-dev-images"
+"""The ConfigMap that says from which folder of this machine the node takes images: an OCI layout to add to."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,29 @@ async def home(
     """
     layout = building.cache_folder(terminal.environment) / "slim"
     building.build_all(terminal, layout, "slim", with_controller=False)
-    machinery = Machinery(folder / "machinery", images=[layout])
+    own = folder / "images"
+    # Of an earlier cluster, which has been forgotten.
+    shutil.rmtree(own, ignore_errors=True)
+    ImageLayout.create(own)
+    machinery = Machinery(folder / "machinery", images=[layout, own])
     async with DevCluster(folder, port=port, hooks=[machinery]) as server:
         kubeconfig = folder / "kubeconfig"
         async with Cluster.connect(kubeconfig, user="admin") as cluster:
             await apply_manifests(cluster, before)
             await apply_manifests(cluster, installing.installation(building.named_in(layout, REPOSITORY), targets))
-            registries = RegistrySettings(docker_configs=building.login_files(terminal), layouts=(layout,))
+            await apply_manifests(cluster, [_told(own)])
+            registries = RegistrySettings(docker_configs=building.login_files(terminal), layouts=(layout, own))
             async with _controlled(server, folder, registries):
                 yield Home(cluster, server, kubeconfig, machinery.node.runtime)
+
+
+def _told(images: Path) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": NODE_IMAGES, "namespace": SYSTEM_NAMESPACE},
+        "data": {"layout": str(images.resolve())},
+    }
 
 
 @asynccontextmanager

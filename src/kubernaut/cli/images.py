@@ -7,7 +7,7 @@ embedded cluster runs them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,10 +19,12 @@ from kubernaut.actions import SHIPPED
 from kubernaut.api.contract import ActionContract
 from kubernaut.api.meta import to_object
 from kubernaut.api.names import (
+    CONFIG_MAP_DEPENDENCIES_PATH,
     CONTRACT_PATH,
     ENTRYPOINT_PATH,
     IMAGE_LABEL_CONTRACT,
     INPUTS_PATH,
+    SECRET_DEPENDENCIES_PATH,
     SECRETS_PATH,
     WORKSPACE_PATH,
     short_type,
@@ -44,6 +46,8 @@ from kubernaut.sdk.entrypoint import find_action
 
 RUNTIME_LABEL = "ai.kubernaut.runtime"
 HOST_PYTHON = "host-python"
+OTHER_LANGUAGE = "other"
+AUTHORS_FOLDER = "opt/action/src"
 REPOSITORY = "ghcr.io/kubernaut/actions"
 """Where images are said to be unless they are pushed elsewhere."""
 
@@ -54,6 +58,7 @@ _USER = "65532"
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 Base = Literal["auto", "debian", "slim"]
+Say = Callable[[str], None]
 
 _ENTRYPOINT = """\
 #!{interpreter}
@@ -83,6 +88,18 @@ class BuiltImage:
     def reference(self, repository: str = REPOSITORY) -> Reference:
         """The image by digest, in a repository such as `ghcr.io/kubernaut/actions`."""
         return Reference.parse(f"{repository}/{self.name}:{self.tag}").with_digest(self.image.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorsAction:
+    """An action that somebody else has written with the sdk."""
+
+    action: AnyAction
+    module: str
+    sources: Path
+    """What belongs on the path of modules."""
+    libraries: Sequence[str] = ()
+    """Installed distributions that it needs besides the sdk's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +133,35 @@ def build_action_images(
     return [_build_action(layout, ground, find_action(module), module) for module in modules]
 
 
+def build_authors_image(
+    layout_folder: Path, author: AuthorsAction, *, cache: Path, base: Base = "auto", say: Say | None = None
+) -> BuiltImage:
+    """Build the image of an action that is not kubernaut's own; arguments and errors as above."""
+    layout = ImageLayout.create(layout_folder)
+    kept = layers.LayerCache(cache)
+    say = say or _silent
+    ground = _ground(layout, kept, base, (*SDK_LIBRARIES, *author.libraries), SDK_ROOMS, say)
+    with layers.staging_folder(kept) as staging:
+        code = build_layer(layout, layers.folder_files(author.sources, Path(staging), AUTHORS_FOLDER))
+    ground = replace(ground, layers=(*ground.layers, code), folders=(AUTHORS_FOLDER, *ground.folders))
+    return _build_action(layout, ground, author.action, author.module)
+
+
+def build_plain_image(
+    layout_folder: Path, contract: ActionContract, files: Sequence[LayerFile], entrypoint: Sequence[str]
+) -> BuiltImage:
+    """Build an image from files alone: an action in any language, without our runner.
+
+    Raises ContentInvalid when the files cannot be packed.
+    """
+    layout = ImageLayout.create(layout_folder)
+    document, label = _contract_texts(contract)
+    ground = _Ground((build_layer(layout, files),), OTHER_LANGUAGE, "", ())
+    top = build_layer(layout, [LayerFile(CONTRACT_PATH, content=document), *_mount_points()])
+    recipe = replace(_recipe(ground, "", {IMAGE_LABEL_CONTRACT: label}), entrypoint=tuple(entrypoint))
+    return _finish(layout, ground, top, recipe, short_type(contract.metadata.name), _tag(contract), contract)
+
+
 def build_controller_image(
     layout_folder: Path, *, cache: Path, base: Base = "auto", say: Callable[[str], None] | None = None
 ) -> BuiltImage:
@@ -133,23 +179,37 @@ def build_controller_image(
 
 
 def _build_action(layout: ImageLayout, ground: _Ground, action: AnyAction, module: str) -> BuiltImage:
-    contract = action.contract
-    label = msgspec.json.encode(to_object(contract), order="sorted")
-    document = yaml.safe_dump(to_object(contract), sort_keys=False, allow_unicode=True, width=110).encode()
-    check_contract(document, label)
-    folders = (WORKSPACE_PATH, INPUTS_PATH, SECRETS_PATH, _SERVICE_ACCOUNT)
+    document, label = _contract_texts(action.contract)
     top = build_layer(
         layout,
         [
             LayerFile(CONTRACT_PATH, content=document),
             LayerFile(ENTRYPOINT_PATH, 0o755, content=_entrypoint(ground, module).encode()),
-            *(LayerFile(folder, 0o755) for folder in folders),
+            *_mount_points(),
         ],
     )
-    recipe = _recipe(ground, ENTRYPOINT_PATH, {IMAGE_LABEL_CONTRACT: label.decode()})
-    return _finish(
-        layout, ground, top, recipe, short_type(action.name), f"v{contract.metadata.version.lstrip('v')}", contract
+    recipe = _recipe(ground, ENTRYPOINT_PATH, {IMAGE_LABEL_CONTRACT: label})
+    return _finish(layout, ground, top, recipe, short_type(action.name), _tag(action.contract), action.contract)
+
+
+def _contract_texts(contract: ActionContract) -> tuple[bytes, str]:
+    """The contract as the file and as the label of an image."""
+    label = msgspec.json.encode(to_object(contract), order="sorted")
+    document = yaml.safe_dump(to_object(contract), sort_keys=False, allow_unicode=True, width=110).encode()
+    check_contract(document, label)
+    return document, label.decode()
+
+
+def _mount_points() -> list[LayerFile]:
+    folders = (
+        *(WORKSPACE_PATH, INPUTS_PATH, SECRETS_PATH, _SERVICE_ACCOUNT),
+        *(SECRET_DEPENDENCIES_PATH, CONFIG_MAP_DEPENDENCIES_PATH),
     )
+    return [LayerFile(folder, 0o755) for folder in folders]
+
+
+def _tag(contract: ActionContract) -> str:
+    return f"v{contract.metadata.version.lstrip('v')}"
 
 
 def check_contract(document: bytes, label: bytes) -> None:

@@ -24,7 +24,8 @@ LIBRARY_FOLDER = "opt/kubernaut/lib"
 # Raised when the rules below change what goes into a layer.
 _RECIPE = 2
 _LEFT_OUT = re.compile(r"(^|/)(__pycache__|tests?|\.hash)(/|$)|\.(pyc|pyx|pxd|pyi|c|h|cpp)$")
-_REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)")
+_CACHES = frozenset({"__pycache__", ".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache"})
+REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)")
 # Hash pycs that are never checked against their source: an image's files do not change, and starting is faster.
 _COMPILE = (
     "import compileall, py_compile, sys\n"
@@ -89,7 +90,7 @@ def required_distributions(roots: Sequence[str]) -> list[metadata.Distribution]:
         except metadata.PackageNotFoundError:
             continue
         for requirement in found[name].requires or ():
-            named = _REQUIREMENT.match(requirement)
+            named = REQUIREMENT.match(requirement)
             if named is not None and "extra ==" not in requirement:
                 todo.append(named[1])
     return [found[name] for name in sorted(found)]
@@ -119,6 +120,13 @@ def code_files(package: Path, rooms: Sequence[str], staging: Path) -> list[Layer
     for source in code_sources(package, rooms):
         _copy(source, staging / package.name / source.relative_to(package))
     return _compiled(staging, f"/{CODE_FOLDER}", CODE_FOLDER)
+
+
+def folder_files(sources: Path, staging: Path, prefix: str) -> list[LayerFile]:
+    """Everything below a folder, compiled, without caches."""
+    for source in sorted(p for p in sources.rglob("*") if p.is_file() and not _CACHES & set(p.parts)):
+        _copy(source, staging / source.relative_to(sources))
+    return _compiled(staging, f"/{prefix}", prefix)
 
 
 def code_sources(package: Path, rooms: Sequence[str]) -> list[Path]:

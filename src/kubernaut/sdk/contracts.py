@@ -146,7 +146,8 @@ def _kind(kind: types.Type, where: str) -> tuple[ValueType, dict[str, Any]]:
         case types.DictType() | types.StructType():
             return "object", {}
         case _:
-            raise TypeError(f"{where}: a contract has no type for {kind}")
+            known = "string, integer, number, boolean, object, array, duration"
+            raise TypeError(f"{where}: a contract has no type for it ({type(kind).__name__}), only {known}")
 
 
 def _present(**bounds: object) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class Trial:
         return _report(code, log.read_bytes(), err.getvalue())
 
     def unused_permissions(self) -> list[str]:
-        """What the contract asks for and no run has used yet, as `patch deployments.apps`: too much, or untested."""
+        """What the contract asks for and no run has used yet (`patch deployments.apps`): too much, or untested."""
         calls = self._dev.requests.calls
         used = {(call.verb, call.group, call.resource) for call in calls if call.user.startswith("trial-")}
         return [

@@ -4,11 +4,16 @@ import click
 
 from kubernaut.cli.lazy import Entry, LazyGroup
 
-_RUN = "At a cluster"
+_RUN, _WRITE = "At a cluster", "Write your own"
 
 ACTIONS = (
     Entry("run", _RUN, "Run one action, without a workflow around it.", module="action_run"),
     Entry("list", _RUN, "List the single actions that were run.", module="action_list"),
+    Entry("init", _WRITE, "Begin an action of your own.", module="action_init"),
+    Entry("lint", _WRITE, "Check an action that you write.", module="action_lint"),
+    Entry("contract", _WRITE, "Print the contract of an action, or compare two.", module="action_contract"),
+    Entry("build", _WRITE, "Build the image of an action that you write.", module="action_build"),
+    Entry("install", _WRITE, "Put an action of your own into a cluster's catalogue.", module="action_install"),
 )
 
 

@@ -22,7 +22,7 @@ from kubernaut.cli.output import Json
 from kubernaut.cli.terminal import Terminal, current_terminal
 
 if TYPE_CHECKING:
-    from kubernaut.api.contract import Parameter
+    from kubernaut.api.contract import ContractSpec, Parameter
     from kubernaut.api.definition import ActionDefinition
 
 
@@ -38,7 +38,7 @@ class _Given(NamedTuple):
 
 
 @click.command("run")
-@click.argument("action_type", metavar="TYPE", shell_complete=completed("action_types"))
+@click.argument("action_type", metavar="[TYPE]", default="", shell_complete=completed("action_types"))
 @click.option("-i", "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="An input. Repeatable.")
 @click.option(
     "--inputs-file",
@@ -51,6 +51,22 @@ class _Given(NamedTuple):
 @click.option("--name", default="", help="Of the ActionExecution. Default: made from TYPE.")
 @click.option("--time-limit", type=Duration(), help="Of the action itself. Default: what its contract says.")
 @click.option("--dry-run", is_flag=True, help="Let the cluster judge it, but change nothing.")
+@click.option(
+    "--local",
+    "package",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="PATH",
+    help="Run the action that is written there, in this process and as you; nothing is installed.",
+)
+@click.option("--embedded", is_flag=True, help="With --local: at a cluster made for this run only.")
+@click.option(
+    "-f",
+    "--file",
+    "objects",
+    multiple=True,
+    metavar="FILE",
+    help="With --embedded: objects to put into it first. Repeatable.",
+)
 @namespace_option
 @wait_option("Follow it to its end; the exit code tells how it ended.")
 @timeout_option
@@ -63,6 +79,9 @@ def command(
     name: str,
     time_limit: float | None,
     dry_run: bool,
+    package: Path | None,
+    embedded: bool,
+    objects: tuple[str, ...],
     namespace: str | None,
     wait: bool,
     timeout: float | None,
@@ -73,11 +92,19 @@ def command(
 
     TYPE is an action of the cluster's catalogue: kubernetes/scale_deployment, or scale_deployment for short. What
     it takes is told by `kubernaut catalog show TYPE`. Lists and objects are given as JSON.
+
+    With --local it is an action that you write: checked, run dry and then for real as in its container, but with
+    your permissions, without a fence and without a record.
     """
     from kubernaut.cli.session import speak
 
     given = _Given(action_type, inputs, inputs_file, secrets, name, time_limit)
     where = Where(kubeconfig, context, namespace)
+    if package is not None:
+        _refuse_what_is_recorded(given, dry_run=dry_run, wait=wait)
+        return _run_locally(current_terminal(), where, package, given, objects if embedded else None)
+    if not action_type or embedded or objects:
+        raise CommandFailed("name the TYPE of an action, or the folder of yours with --local", code=Exit.USAGE)
     return speak(
         _run(current_terminal(), where, given, dry_run=dry_run, wait=wait and not dry_run, seconds=timeout)
     )
@@ -122,6 +149,39 @@ async def _run(
     return Exit.SUCCEEDED
 
 
+def _refuse_what_is_recorded(given: _Given, *, dry_run: bool, wait: bool) -> None:
+    asked = {"TYPE": given.action_type, "--name": given.name, "--dry-run": dry_run, "--wait": wait}
+    for word, is_asked in asked.items():
+        if is_asked:
+            raise CommandFailed(f"{word} has no meaning with --local", code=Exit.USAGE)
+
+
+def _run_locally(
+    terminal: Terminal, where: Where, folder: Path, given: _Given, objects: tuple[str, ...] | None
+) -> int:
+    from kubernaut.cli.authoring import refuse_broken
+    from kubernaut.cli.local import Asked, run_locally
+    from kubernaut.cli.session import speak
+
+    package, contract = refuse_broken(terminal, folder)
+    asked = Asked(
+        package,
+        contract.spec,
+        _inputs(contract.spec, given),
+        [_secret(one) for one in given.secrets],
+        given.seconds,
+    )
+    return speak(run_locally(terminal, where, asked, objects))
+
+
+def _inputs(contract: "ContractSpec", given: _Given) -> dict[str, object]:
+    declared = {parameter.name: parameter for parameter in contract.inputs}
+    return _from_file(given.inputs_file) | {
+        key: _value(declared.get(key), key, text)
+        for key, text in (_pair(one, "--input", "NAME=VALUE") for one in given.inputs)
+    }
+
+
 def _body(definition: "ActionDefinition", given: _Given, namespace: str) -> Json:
     import msgspec
 
@@ -129,15 +189,10 @@ def _body(definition: "ActionDefinition", given: _Given, namespace: str) -> Json
     from kubernaut.api.duration import to_duration
 
     spec, contract = definition.spec, definition.spec.contract
-    declared = {parameter.name: parameter for parameter in contract.inputs}
-    inputs = _from_file(given.inputs_file) | {
-        key: _value(declared.get(key), key, text)
-        for key, text in (_pair(one, "--input", "NAME=VALUE") for one in given.inputs)
-    }
     action: Json = {
         "actionType": spec.action_type,
         "image": spec.image,
-        "inputs": inputs,
+        "inputs": _inputs(contract, given),
         "secretInputs": [_secret(one) for one in given.secrets],
         "serviceAccountName": spec.service_account_name,
         "timeout": to_duration(given.seconds) if given.seconds else contract.timeout,

@@ -8,6 +8,7 @@ from kubernaut.cli.installing.actions import (
     account_of,
     action_manifests,
     definition_manifest,
+    own_action_manifests,
     shipped_contracts,
     target_manifests,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "controller_manifests",
     "definition_manifest",
     "installation",
+    "own_action_manifests",
     "place_manifests",
     "policy_manifests",
     "shipped_contracts",

@@ -59,6 +59,19 @@ def action_manifests(contracts: Iterable[ActionContract]) -> list[Json]:
     return manifests
 
 
+def own_action_manifests(contract: ActionContract) -> list[Json]:
+    """The same for one action that comes to a cluster later; what stands there of others is left as it is."""
+    manifests = [one for one in action_manifests([contract]) if one["metadata"]["name"] != RUNNER]
+    if not contract.spec.fenced:
+        return manifests
+    binding = _binding("RoleBinding", RUNNER, EXECUTION_NAMESPACE, "Role", [contract])
+    # Its own name: the subjects of a binding are one list, which whoever applies it replaces whole.
+    return [
+        *manifests,
+        {**binding, "metadata": {**binding["metadata"], "name": f"{RUNNER}-{account_of(contract)}"}},
+    ]
+
+
 def target_manifests(contracts: Iterable[ActionContract], namespace: str) -> list[Json]:
     """What lets the actions touch one namespace, or all of them."""
     kind, place = ("ClusterRoleBinding", "") if namespace == EVERYWHERE else ("RoleBinding", namespace)
