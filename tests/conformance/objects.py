@@ -130,3 +130,22 @@ async def until(ask: Callable[[], Awaitable[bool]]) -> None:
     clock = SystemClock()
     while not await ask():
         await clock.sleep(0.05)
+
+
+async def role(cluster: Api, name: str, rules: list[Json]) -> None:
+    body = {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules}
+    made = await cluster.post(f"{RBAC}/v1/roles", body)
+    assert made.code == 201, made.body
+
+
+async def bind(cluster: Api, name: str, *subjects: Json) -> None:
+    """A role to whom it is meant for, under its own name."""
+    body = {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": name},
+        "subjects": list(subjects),
+    }
+    made = await cluster.post(f"{RBAC}/v1/rolebindings", body)
+    assert made.code == 201, made.body

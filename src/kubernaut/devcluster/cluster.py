@@ -30,6 +30,7 @@ from .identity.tokens import TokenIssuer
 from .identity.users import AUTHENTICATED, MASTERS, User
 from .kinds.catalogue import builtin_catalogue
 from .ledger import Change, Journal
+from .policies.validating import ValidatingPolicies
 from .request_log import RequestLog
 from .rest.server import ApiServer, Middleware
 from .rest.subresources import LogReader
@@ -73,6 +74,7 @@ class DevCluster:
         self._definitions = Definitions(self.store)
         self.tokens = TokenIssuer(self.store, self.clock.now)
         self.server = ApiServer(self.store, self.clock, self.tokens)
+        self.store.validating.append(ValidatingPolicies(self.store, self.server.authorizer))
         self._authority = Authority(self.clock.now())
         self._namespaces = Namespaces(self.store, self._authority.certificate.decode())
         self._garbage = GarbageCollector(self.store)

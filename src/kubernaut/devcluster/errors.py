@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 FaultReason = Literal[
     "FieldValueRequired",
@@ -43,8 +43,8 @@ class Fault:
 class ApiError(Exception):
     """Refused by the API server. `code` is the HTTP status, `reason` Kubernetes' own word."""
 
-    code: ClassVar[int] = 500
-    reason: ClassVar[str] = "InternalError"
+    code: int = 500
+    reason: str = "InternalError"
 
     def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)

@@ -31,6 +31,7 @@ from .others import (
     StorageClassRules,
 )
 from .pods import PodRules
+from .policies import AdmissionPolicyRules, PolicyBindingRules
 from .rules import BuiltinRules
 from .workloads import DaemonSetRules, DeploymentRules, ReplicaSetRules, StatefulSetRules
 
@@ -266,7 +267,7 @@ def _access() -> list[Resource]:
             plural="validatingadmissionpolicies",
             namespaced=False,
             categories=("api-extensions",),
-            rules=BuiltinRules("ValidatingAdmissionPolicy", has_status=True),
+            rules=AdmissionPolicyRules(),
             subresources=_STATUS,
             has_generation=True,
         ),
@@ -277,7 +278,7 @@ def _access() -> list[Resource]:
             plural="validatingadmissionpolicybindings",
             namespaced=False,
             categories=("api-extensions",),
-            rules=BuiltinRules("ValidatingAdmissionPolicyBinding"),
+            rules=PolicyBindingRules(),
             has_generation=True,
         ),
     ]

@@ -35,7 +35,7 @@ from kubernaut.devcluster.resources import (
     Resource,
 )
 from kubernaut.devcluster.selectors import selector_text, selects
-from kubernaut.devcluster.store import Store
+from kubernaut.devcluster.store import Attributes, Store, Write
 
 from .call import Request, json_response, out, parsed, raw_response
 
@@ -110,8 +110,26 @@ class Subresources:
             holder[path[-1]] = replicas
 
         write = replace(request.write(), owned_as="scale")
+        self._admit_scale(request, resource, scale, {**scale, "spec": {"replicas": replicas}}, write)
         changed = self._store.edit(resource, target.name, target.namespace, change, write=write)
         return json_response(_scale_of(changed, resource))
+
+    def _admit_scale(self, request: Request, resource: Resource, old: Object, new: Object, write: Write) -> None:
+        target = request.target
+        attributes = Attributes(
+            store=self._store,
+            resource=resource,
+            operation="UPDATE",
+            object=new,
+            old=old,
+            subresource="scale",
+            namespace=target.namespace,
+            name=target.name,
+            write=write,
+            kind=("autoscaling", "v1", "Scale"),
+        )
+        for step in self._store.validating:
+            step(attributes)
 
     # -- pods --------------------------------------------------------------------------------------
 

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 from kubernaut.devcluster.errors import Fault, FaultReason
 from kubernaut.devcluster.metadata import invalid, quoted
 from kubernaut.devcluster.objects import is_list, is_map, list_at, map_at, to_json
-from kubernaut.devcluster.quantities import parse_quantity
+from kubernaut.devcluster.schema.cel_library import environment, load
 from kubernaut.devcluster.schema.idioms import idiom_of
 
 _ESCAPES = {"__underscores__": "__", "__dot__": ".", "__dash__": "-", "__slash__": "/"}
@@ -230,63 +229,6 @@ def _rule_fault(rule: _Rule, value: Any, old: Any, has_old: bool, path: str) -> 
 
 @cache
 def _environment() -> Any:
-    """Imported late: the CEL library takes longer to load than a cluster may take to start."""
-    from cel_expr_python import cel  # pyright: ignore[reportMissingTypeStubs]
-    from cel_expr_python.ext import (  # pyright: ignore[reportMissingTypeStubs]
-        ext_bindings,
-        ext_optional,
-        ext_strings,
-    )
-
-    kind = cel.Type
-    dyn, boolean, text, integer = kind.DYN, kind.BOOL, kind.STRING, kind.INT
-
-    def member(name: str, result: Any, parameters: list[Any], impl: Any) -> Any:
-        mark = f"k8s_{name}_{len(parameters)}"
-        overload = cel.Overload(mark, result, parameters, True, impl)
-        return cel.FunctionDecl(name, [overload])
-
-    def free(name: str, result: Any, parameters: list[Any], impl: Any) -> Any:
-        return cel.FunctionDecl(name, [cel.Overload(f"k8s_{name}", result, parameters, False, impl)])
-
-    functions = [
-        member("isSorted", boolean, [kind.LIST], _is_sorted),
-        member("sum", dyn, [kind.LIST], sum),
-        member("min", dyn, [kind.LIST], min),
-        member("max", dyn, [kind.LIST], max),
-        member("find", text, [text, text], _find),
-        free("isURL", boolean, [text], _is_url),
-        free("isQuantity", boolean, [text], _is_quantity),
-        free("quantityValue", integer, [text], _quantity_value),
-    ]
-    return cel.NewEnv(
-        variables={"self": dyn, "oldSelf": dyn, "hasOldSelf": boolean},
-        extensions=[ext_strings.ExtStrings(), ext_bindings.ExtBindings(), ext_optional.ExtOptional()],
-        functions=functions,
-    )
-
-
-def _find(text: str, pattern: str) -> str:
-    match = re.search(pattern, text)
-    return match[0] if match else ""
-
-
-def _is_sorted(items: list[Any]) -> bool:
-    return sorted(items) == list(items)
-
-
-def _quantity_value(amount: str) -> int:
-    return int(parse_quantity(amount))
-
-
-def _is_url(text: str) -> bool:
-    parts = urlsplit(text)
-    return bool(parts.scheme and (parts.netloc or parts.path.startswith("/")))
-
-
-def _is_quantity(text: str) -> bool:
-    try:
-        parse_quantity(text)
-    except ValueError:
-        return False
-    return True
+    cel = load()
+    dyn = cel.Type.DYN
+    return environment({"self": dyn, "oldSelf": dyn, "hasOldSelf": cel.Type.BOOL})
