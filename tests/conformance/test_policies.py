@@ -59,7 +59,9 @@ class Policy:
         assert made.code == 201, made.body
 
         async def sings() -> bool:
-            tried = await self.cluster.post("v1/configmaps?dryRun=All", config_map("canary", {"is": "canary"}, x="1"))
+            tried = await self.cluster.post(
+                "v1/configmaps?dryRun=All", config_map("canary", {"is": "canary"}, x="1")
+            )
             return "it sings" in str(tried.body) or "Warning" in tried.headers
 
         await until(sings)

@@ -30,6 +30,7 @@ from .identity.tokens import TokenIssuer
 from .identity.users import AUTHENTICATED, MASTERS, User
 from .kinds.catalogue import builtin_catalogue
 from .ledger import Change, Journal
+from .pod_security import pod_security
 from .policies.validating import ValidatingPolicies
 from .request_log import RequestLog
 from .rest.server import ApiServer, Middleware
@@ -74,6 +75,7 @@ class DevCluster:
         self._definitions = Definitions(self.store)
         self.tokens = TokenIssuer(self.store, self.clock.now)
         self.server = ApiServer(self.store, self.clock, self.tokens)
+        self.store.validating.append(pod_security)
         self.store.validating.append(ValidatingPolicies(self.store, self.server.authorizer))
         self._authority = Authority(self.clock.now())
         self._namespaces = Namespaces(self.store, self._authority.certificate.decode())
