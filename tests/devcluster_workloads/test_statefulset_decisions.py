@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubernaut.devcluster.workloads.changes import Create, Delete, SetStatus, Turn
+from kubernaut.devcluster.workloads.changes import Create, Delete, Merge, SetStatus, Turn
 from kubernaut.devcluster.workloads.statefulset import REVISION, StatefulSetFacts, decide_stateful_set
 
 from .worlds import NOW, meta, text
@@ -66,6 +66,8 @@ class Play:
                     self.revisions[body["metadata"]["name"]] = body
                 case Delete("pods", _, name):
                     self.pods[name]["metadata"]["deletionTimestamp"] = text()
+                case Merge("controllerrevisions.apps", _, name, patch):
+                    self.revisions[name] = {**self.revisions[name], **patch}
                 case SetStatus(_, _, _, status):
                     self.status = dict(status)
                 case _:
@@ -211,6 +213,7 @@ def test_a_template_of_before_is_the_revision_of_before() -> None:
     play.settle()
     assert play.status["updateRevision"] == first
     assert len(play.revisions) == 2
+    assert max(play.revisions.values(), key=lambda revision: revision["revision"])["metadata"]["name"] == first
 
 
 def test_each_pod_has_its_name_its_host_and_claims_that_stay() -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from kubernaut.devcluster.objects import Object, copied, labels_of, namespace_of, uid_of
 from kubernaut.devcluster.resources import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
-from kubernaut.devcluster.workloads.changes import Change, Create, Delete, SetStatus, Tell, Turn, sooner
+from kubernaut.devcluster.workloads.changes import Change, Create, Delete, Merge, SetStatus, Tell, Turn, sooner
 from kubernaut.devcluster.workloads.deployment import template_hash
 from kubernaut.devcluster.workloads.pods import (
     is_finished,
@@ -227,7 +227,12 @@ def _update_revision(facts: StatefulSetFacts, templates: Mapping[str, Object]) -
             "revision": newest + 1,
         }
         return name, [Create(CONTROLLER_REVISIONS, body)]
-    return _name(known), _forgotten(facts, _name(known))
+    changes = _forgotten(facts, _name(known))
+    if int(known["revision"]) < newest:
+        # One that comes back is the newest again: `rollout undo` twice leads back to where it began.
+        moved = {"revision": newest + 1}
+        changes.append(Merge(CONTROLLER_REVISIONS, namespace_of(owner), _name(known), moved))
+    return _name(known), changes
 
 
 def _stored(template: Object) -> Object:
