@@ -22,10 +22,12 @@ from kubernaut.concurrency import Clock, Supervisor, SystemClock
 
 from . import admission
 from .bootstrap import bootstrap
+from .housekeeping.aggregation import Aggregation
 from .housekeeping.definitions import Definitions
 from .housekeeping.garbage import GarbageCollector
 from .housekeeping.namespaces import Namespaces, namespace_lifecycle
 from .identity.certificates import Authority, KeyPair
+from .identity.escalation import Escalation
 from .identity.tokens import TokenIssuer
 from .identity.users import AUTHENTICATED, MASTERS, User
 from .kinds.catalogue import builtin_catalogue
@@ -76,9 +78,11 @@ class DevCluster:
         self.tokens = TokenIssuer(self.store, self.clock.now)
         self.server = ApiServer(self.store, self.clock, self.tokens)
         self.store.validating.append(pod_security)
+        self.store.validating.append(Escalation(self.server.authorizer))
         self.store.validating.append(ValidatingPolicies(self.store, self.server.authorizer))
         self._authority = Authority(self.clock.now())
         self._namespaces = Namespaces(self.store, self._authority.certificate.decode())
+        self._aggregation = Aggregation(self.store)
         self._garbage = GarbageCollector(self.store)
         self._admin_token = secrets.token_urlsafe(32)
         self.server.authenticator.static[self._admin_token] = ADMIN
@@ -129,7 +133,7 @@ class DevCluster:
             self._tidy()
 
     def _tidy(self) -> None:
-        keepers = (self._definitions, self._namespaces)
+        keepers = (self._definitions, self._namespaces, self._aggregation)
         while self._garbage.has_work or any(keeper.has_work for keeper in keepers):
             for keeper in keepers:
                 keeper.work()

@@ -15,6 +15,7 @@ from .users import AUTHENTICATED, User, service_account
 
 _PREFIX = "system:serviceaccount:"
 _EXTRA = "impersonate-extra-"
+_AUTHENTICATION = "authentication.k8s.io"
 
 
 class Authenticator:
@@ -77,10 +78,22 @@ def impersonated(user: User, headers: Mapping[str, str], groups: list[str], auth
         return user
     wanted = [_access_to(name)]
     wanted.extend(Access("impersonate", resource="groups", name=group) for group in groups)
+    uid = headers.get("Impersonate-Uid", "")
+    if uid:
+        wanted.append(Access("impersonate", _AUTHENTICATION, "uids", name=uid))
+    extra = {
+        unquote(key.lower().removeprefix(_EXTRA)): (value,)
+        for key, value in headers.items()
+        if key.lower().startswith(_EXTRA)
+    }
+    wanted.extend(
+        Access("impersonate", _AUTHENTICATION, "userextras", key, name=value)
+        for key, values in extra.items()
+        for value in values
+    )
     for access in wanted:
         if not authorizer.judge(user, access).is_allowed:
             raise Forbidden(forbidden_text(user, access))
-    uid = headers.get("Impersonate-Uid", "")
     if name.startswith(_PREFIX):
         namespace, _, account = name.removeprefix(_PREFIX).partition(":")
         assumed = service_account(namespace, account, uid)
@@ -88,11 +101,6 @@ def impersonated(user: User, headers: Mapping[str, str], groups: list[str], auth
             assumed = replace(assumed, groups=(*groups, AUTHENTICATED))
     else:
         assumed = User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED))), uid)
-    extra = {
-        unquote(key.lower().removeprefix(_EXTRA)): (value,)
-        for key, value in headers.items()
-        if key.lower().startswith(_EXTRA)
-    }
     return replace(assumed, extra=extra) if extra else assumed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -25,6 +26,7 @@ class Target:
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
 
+_ONE_NAME = re.compile(r"(?:^|,)metadata\.name==?([^,=!]+)")
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 _NAMESPACE_PARTS = ("status", "finalize")
 
@@ -64,7 +66,11 @@ def verb_of(method: str, target: Target, *, is_watch: bool) -> str:
     return _VERBS.get(method, method.lower())
 
 
-def access_to(verb: str, target: Target) -> Access:
+def access_to(verb: str, target: Target, field_selector: str = "") -> Access:
     if not target.resource:
         return Access(verb, path=target.path)
-    return Access(verb, target.group, target.resource, target.subresource, target.namespace, target.name)
+    name = target.name
+    if not name and verb in ("list", "watch", "deletecollection"):
+        # Whoever may read one object by name may list and watch that one.
+        name = next(iter(_ONE_NAME.findall(field_selector)), "")
+    return Access(verb, target.group, target.resource, target.subresource, target.namespace, name)

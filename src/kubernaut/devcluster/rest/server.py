@@ -156,7 +156,7 @@ class ApiServer:
         if any(key.lower().startswith("impersonate-") for key in headers):
             groups = headers.getall("Impersonate-Group", [])
             user = request.user = impersonated(user, headers, groups, self.authorizer)
-        access = access_to(request.verb, target)
+        access = access_to(request.verb, target, request.query.get("fieldSelector", ""))
         if not self.authorizer.judge(user, access).is_allowed:
             details: Object = {"name": target.name} if target.name else {}
             if target.group:
