@@ -176,6 +176,33 @@ def test_left_alone_it_reaches_what_is_wanted(events: list[tuple[str, int]], pol
         assert status.get(count, 0) == play.replicas
 
 
+def test_pods_come_from_the_lowest_ordinal_and_go_from_the_highest() -> None:
+    play, came, went = Play(replicas=4), list[int](), list[int]()
+    for wanted in (4, 1):
+        play.replicas = wanted
+        for _ in range(12):
+            turn = play.turn()
+            came += created(turn)
+            went += deleted(turn)
+            for name, pod in list(play.pods.items()):
+                if pod["metadata"].get("deletionTimestamp"):
+                    del play.pods[name]
+                else:
+                    play.wake(name)
+    assert (came, went) == ([0, 1, 2, 3], [3, 2, 1])
+
+
+def test_a_pod_that_ails_holds_up_those_below_it() -> None:
+    play = Play(replicas=3)
+    play.settle()
+    play.replicas = 0
+    for name in ("web-1", "web-2"):
+        play.wake(name, ready=False)
+    assert deleted(play.turn()) == [], "the highest waits for itself, unless it is the only one that ails"
+    play.wake("web-1")
+    assert deleted(play.turn()) == [2]
+
+
 def test_parallel_pods_come_at_once() -> None:
     assert created(Play(policy="Parallel").turn()) == [0, 1, 2]
 
