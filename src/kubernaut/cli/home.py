@@ -23,6 +23,7 @@ from kubernaut.controllers import Controller
 from kubernaut.controllers.registries import RegistrySettings
 from kubernaut.controllers.serve import controller_settings
 from kubernaut.devcluster import DevCluster
+from kubernaut.devcluster.ledger import Journal
 from kubernaut.devcluster.node.machinery import Machinery
 from kubernaut.oci import ImageLayout
 from kubernaut.settings import Settings
@@ -48,20 +49,28 @@ class Home:
 
 @asynccontextmanager
 async def home(
-    terminal: Terminal, folder: Path, *, before: Sequence[Json] = (), targets: Sequence[str] = (), port: int = 0
+    terminal: Terminal,
+    folder: Path,
+    *,
+    before: Sequence[Json] = (),
+    targets: Sequence[str] = (),
+    port: int = 0,
+    journal: Journal | None = None,
 ) -> AsyncGenerator[Home]:
     """A running cluster, kubernaut installed and working. `folder` keeps its files.
 
     before: objects to apply first, such as the namespaces in `targets`, which actions may touch ("*": all).
+    journal: what keeps the cluster's objects, of which an earlier one may have left some.
     """
     layout = building.cache_folder(terminal.environment) / "slim"
     building.build_all(terminal, layout, "slim", with_controller=False)
     own = folder / "images"
-    # Of an earlier cluster, which has been forgotten.
-    shutil.rmtree(own, ignore_errors=True)
+    if journal is None:
+        # Of an earlier cluster, which has been forgotten.
+        shutil.rmtree(own, ignore_errors=True)
     ImageLayout.create(own)
     machinery = Machinery(folder / "machinery", images=[layout, own])
-    async with DevCluster(folder, port=port, hooks=[machinery]) as server:
+    async with DevCluster(folder, port=port, hooks=[machinery], journal=journal) as server:
         kubeconfig = folder / "kubeconfig"
         async with Cluster.connect(kubeconfig, user="admin") as cluster:
             await apply_manifests(cluster, before)

@@ -26,6 +26,7 @@ from .housekeeping.aggregation import Aggregation
 from .housekeeping.definitions import Definitions
 from .housekeeping.garbage import GarbageCollector
 from .housekeeping.namespaces import Namespaces, namespace_lifecycle
+from .housekeeping.waking import wake
 from .identity.certificates import Authority, KeyPair
 from .identity.escalation import Escalation
 from .identity.tokens import TokenIssuer
@@ -96,6 +97,8 @@ class DevCluster:
     async def __aenter__(self) -> DevCluster:
         bootstrap(self.store)
         self._tidy()
+        if self.store.journal is not None:
+            wake(self.store)
         self.store.ledger.begin()
         self.store.subscribe(self._note)
         await self.server.start(self._authority.server(), self._authority.certificate, self._wanted_port)

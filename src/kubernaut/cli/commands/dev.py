@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -15,6 +15,11 @@ from kubernaut.cli.exits import Exit
 from kubernaut.cli.failures import CommandFailed
 from kubernaut.cli.options import verbose
 from kubernaut.cli.terminal import Terminal, current_terminal
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from kubernaut.devcluster.keeping import SqliteJournal
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
@@ -31,6 +36,8 @@ class _Place:
         self.folder = Path(root) / "kubernaut" / "dev"
         self.kubeconfig = self.folder / "kubeconfig"
         self.log = self.folder / "log"
+        self.kept = self.folder / "state.sqlite"
+        """The objects of a cluster that is kept."""
         self.ready = self.folder / "ready"
         """The pid of a cluster that answers."""
 
@@ -46,6 +53,11 @@ class _Place:
             file.close()
             return None
         return file
+
+    def forget(self) -> None:
+        """With the files that SQLite puts beside its own."""
+        for end in ("", "-wal", "-shm"):
+            self.kept.with_name(self.kept.name + end).unlink(missing_ok=True)
 
     @property
     def is_running(self) -> bool:
@@ -72,15 +84,20 @@ def command() -> None:
 @command.command("up")
 @click.option("--foreground", is_flag=True, help="Stay here until interrupted; the log goes to standard error.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the API server. Default: any free one.")
+@click.option("--keep", is_flag=True, help="Keep the objects in a file for the next time; see dev down --forget.")
 @verbose
-def up(foreground: bool, port: int) -> None:
+def up(foreground: bool, port: int, keep: bool) -> None:
     """Start the cluster, with kubernaut at work in it.
 
-    Everything lives in one process on loopback and is forgotten when it stops. Actions may touch all of its
-    namespaces.
+    Everything lives in one process on loopback. It is forgotten when it stops, unless it was started with --keep:
+    then it goes on with the same objects when it is started again, until `kubernaut dev down --forget`. Actions
+    may touch all of its namespaces.
     """
     terminal = current_terminal()
     place = _Place(terminal)
+    if keep and not place.is_running:
+        place.kept.parent.mkdir(parents=True, exist_ok=True)
+        place.kept.touch(mode=0o600)
     if foreground:
         _stay(terminal, place, port)
         return
@@ -93,9 +110,10 @@ def up(foreground: bool, port: int) -> None:
 
 
 @command.command("down")
+@click.option("--forget", is_flag=True, help="Forget the objects that `kubernaut dev up --keep` has kept.")
 @verbose
-def down() -> None:
-    """Stop the cluster; everything in it is forgotten."""
+def down(forget: bool) -> None:
+    """Stop the cluster; everything in it is forgotten, unless it was started with --keep."""
     from kubernaut.cli.session import speak
 
     terminal = current_terminal()
@@ -103,10 +121,13 @@ def down() -> None:
     pid = place.pid
     if pid is None:
         terminal.say("no cluster is up")
-        return
-    os.kill(pid, signal.SIGTERM)
-    speak(_until(lambda: not place.is_running, _STOP_SECONDS, f"the cluster (process {pid}) does not stop"))
-    terminal.say("the cluster is down")
+    else:
+        os.kill(pid, signal.SIGTERM)
+        speak(_until(lambda: not place.is_running, _STOP_SECONDS, f"the cluster (process {pid}) does not stop"))
+        terminal.say("the cluster is down")
+    if forget:
+        place.forget()
+        terminal.say("its objects are forgotten")
 
 
 @command.command("status")
@@ -186,14 +207,36 @@ def _stay(terminal: Terminal, place: _Place, port: int) -> None:
 async def _be_the_cluster(terminal: Terminal, place: _Place, port: int) -> None:
     import asyncio
 
-    from kubernaut.cli.home import home
-    from kubernaut.cli.installing import EVERYWHERE
-
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    async with home(terminal, place.folder, targets=[EVERYWHERE], port=port) as here:
+    journal = _journal(place) if place.kept.exists() else None
+    with contextlib.closing(journal) if journal else contextlib.nullcontext():
+        await _live(terminal, place, port, journal, stop)
+
+
+def _journal(place: _Place) -> "SqliteJournal":
+    """Raises CommandFailed."""
+    import sqlite3
+
+    from kubernaut.devcluster.keeping import SqliteJournal
+
+    try:
+        return SqliteJournal(place.kept)
+    except (OSError, sqlite3.Error) as error:
+        raise CommandFailed(
+            f"what was kept cannot be read: {error}", mend="Forget it with: kubernaut dev down --forget"
+        ) from None
+
+
+async def _live(
+    terminal: Terminal, place: _Place, port: int, journal: "SqliteJournal | None", stop: "asyncio.Event"
+) -> None:
+    from kubernaut.cli.home import home
+    from kubernaut.cli.installing import EVERYWHERE
+
+    async with home(terminal, place.folder, targets=[EVERYWHERE], port=port, journal=journal) as here:
         place.ready.write_text(str(os.getpid()))
         terminal.remark(f"up at {here.server.url}; actions run in {here.runtime}; kubeconfig {here.kubeconfig}")
         await stop.wait()

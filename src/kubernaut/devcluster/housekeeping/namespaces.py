@@ -95,7 +95,11 @@ class Namespaces:
             (CONFIG_MAPS, {"metadata": {"name": ROOT_CA}, "data": {"ca.crt": self._root_ca}}),
         )
         for kind, body in wanted:
-            if self._store.ledger.get(kind, (name, body["metadata"]["name"])) is None:
+            record = self._store.ledger.get(kind, (name, body["metadata"]["name"]))
+            if record is not None and kind == CONFIG_MAPS and record.object.get("data") != body["data"]:
+                # The authority is made anew with every start, also of a cluster that was kept.
+                self._store.patch(kind, ROOT_CA, name, {"data": body["data"]}, write=_FILLING)
+            if record is None:
                 try:
                     self._store.create(kind, body, name, _FILLING)
                 except (AlreadyExists, NotFound, Forbidden):
