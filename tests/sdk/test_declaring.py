@@ -1,5 +1,9 @@
+import builtins
+import inspect
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,6 +12,7 @@ import pytest
 from msgspec import Meta
 
 import kubernaut.sdk
+import kubernaut.testing
 from kubernaut.actions import SHIPPED
 from kubernaut.api.contract import ActionContract, Parameter
 from kubernaut.sdk import DnsName, Duration, Inputs, Outputs, Run, Secret, action
@@ -92,8 +97,84 @@ def test_every_shipped_contract_survives_its_wire_form_and_is_described(module: 
 
 
 def test_authors_find_exactly_these_names() -> None:
-    assert sorted(kubernaut.sdk.__all__) == kubernaut.sdk.__all__
-    assert all(hasattr(kubernaut.sdk, name) for name in kubernaut.sdk.__all__)
+    assert kubernaut.sdk.__all__ == NAMES
+    assert all(hasattr(kubernaut.sdk, name) for name in NAMES)
+
+
+def public() -> Iterator[tuple[str, object, str | None]]:
+    """Every class, function, method and property that authors can reach by a public name, with its docstring."""
+    for module in (kubernaut.sdk, kubernaut.testing):
+        for name in module.__all__:
+            found = getattr(module, name)
+            if inspect.isclass(found):
+                yield name, found, found.__doc__
+                for inner, value in vars(found).items():
+                    if not inner.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+                        yield f"{name}.{inner}", value, value.__doc__
+            elif inspect.isfunction(found):
+                yield name, found, found.__doc__
+
+
+PUBLIC = list(public())
+
+
+@pytest.mark.parametrize(("name", "what", "told"), PUBLIC, ids=[name for name, _, _ in PUBLIC])
+def test_everything_says_what_it_is_what_it_takes_and_what_it_raises(
+    name: str, what: object, told: str | None
+) -> None:
+    assert told, f"{name} says nothing of itself"
+    if not inspect.isfunction(what):
+        return
+    errors = re.findall(r"(?:Raises|Never raises)(?: nothing| as |[^.:]*)", told)
+    assert errors, f"{name} does not say what it raises"
+    for error in re.findall(r"\b[A-Z][A-Za-z]+[a-z][A-Z]?[A-Za-z]*\b", re.sub('"[^"]*"', "", " ".join(errors))):
+        if error in ("Raises", "Never", "Secret", "ConfigMap", "Kubernetes"):
+            continue
+        known = hasattr(kubernaut.sdk, error) or hasattr(builtins, error) or error == "ValidationError"
+        assert known, f"{name} raises {error}, which authors cannot import"
+    # Whose meaning does not follow from the signature.
+    plain = {"self", "kind", "name", "namespace", "obj", "pod", "text", "inputs", "container", "tail_lines"}
+    plain |= {
+        "label_selector",
+        "field_selector",
+        "body",
+        "patch_type",
+        "until",
+        "after",
+        "secret",
+        "key",
+        "document",
+    }
+    for parameter in inspect.signature(what).parameters.values():
+        if parameter.name not in plain and parameter.kind is not inspect.Parameter.VAR_POSITIONAL:
+            assert re.search(rf"\b{parameter.name}\b", told), f"{name} does not say what {parameter.name} is"
+
+
+NAMES = [
+    *(
+        "Action",
+        "ActionError",
+        "AlreadyExists",
+        "ClusterError",
+        "ClusterHandle",
+        "Conflict",
+        "DnsLabel",
+        "DnsName",
+    ),
+    *("Duration", "Failed", "Forbidden", "Inputs", "Invalid", "NotFound", "Object", "Outputs", "Permission"),
+    *(
+        "Refused",
+        "ResourceKind",
+        "Resources",
+        "Run",
+        "Secret",
+        "TooManyRequests",
+        "Unreachable",
+        "action",
+        "kinds",
+    ),
+    "managers_of",
+]
 
 
 HEAVY = ("yaml", "click", "rich", "cryptography", "jwt", "jsonschema_rs", "cel_expr_python", "prometheus_client")

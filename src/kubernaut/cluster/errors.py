@@ -44,6 +44,7 @@ class ClusterError(Exception):
 
     @property
     def message(self) -> str:
+        """What is told to people."""
         return str(self.args[0])
 
 

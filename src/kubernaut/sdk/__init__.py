@@ -13,6 +13,7 @@ with its fence and its report. Does not belong here: the actions themselves, and
 
 from kubernaut.api.contract import Permission, Resources
 from kubernaut.cluster import (
+    AlreadyExists,
     ClusterError,
     Conflict,
     Forbidden,
@@ -33,6 +34,7 @@ from kubernaut.sdk.undo import Object
 __all__ = [
     "Action",
     "ActionError",
+    "AlreadyExists",
     "ClusterError",
     "ClusterHandle",
     "Conflict",

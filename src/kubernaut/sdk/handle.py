@@ -78,12 +78,12 @@ class ClusterHandle:
         return self._rehearsed is None
 
     async def get(self, kind: ResourceKind, name: str, namespace: str = "") -> Object:
-        """One object. Raises NotFound."""
+        """One object. Raises NotFound, and ClusterError as every method."""
         self._know(kind)
         return await self._cluster.get(kind, name, namespace or None)
 
     async def find(self, kind: ResourceKind, name: str, namespace: str = "") -> Object | None:
-        """One object, or None when it is not there."""
+        """One object, or None when it is not there. Raises ClusterError."""
         try:
             return await self.get(kind, name, namespace)
         except NotFound:
@@ -97,7 +97,7 @@ class ClusterHandle:
         label_selector: str = "",
         field_selector: str = "",
     ) -> list[Object]:
-        """Objects of a kind, of all namespaces when none is given."""
+        """Objects of a kind, of all namespaces when none is given. Raises NotFound for a kind that is not served."""
         self._know(kind)
         found = await self._cluster.list(
             kind, namespace or None, label_selector=label_selector, field_selector=field_selector
@@ -107,7 +107,7 @@ class ClusterHandle:
     async def logs(self, pod: Object, container: str = "", *, tail_lines: int | None = None) -> str:
         """What a container has written; of the pod's only container when none is named.
 
-        At most 1 MB of it. Raises NotFound, BadRequest when the container has not started.
+        At most 1 MB of it. Raises NotFound, ClusterError (status 400) when the container has not started.
         """
         meta = pod["metadata"]
         return await self._cluster.logs(
@@ -179,6 +179,8 @@ class ClusterHandle:
         """Delete exactly the object that was read (by uid); that it is gone already is a success.
 
         grace_period_seconds: how long its processes may take to end; None leaves it to the object.
+
+        Another object in its place is left alone. Raises Forbidden, and ClusterError as every method.
         """
         kind = self._kind(obj)
         target = _target("delete", kind, obj, {"grace": grace_period_seconds})
@@ -217,7 +219,13 @@ class ClusterHandle:
         self._journal.made.append(made)
 
     async def create(self, kind: ResourceKind, body: Mapping[str, Any], namespace: str = "") -> Object:
-        """Create an object. Raises AlreadyExists."""
+        """Create an object; answers with what was made.
+
+        body: with `metadata.name`; `namespace` is where it belongs, empty for kinds that have none.
+
+        Raises AlreadyExists where somebody was faster than the real pass; what the dry run refuses, also since it
+        is there already, ends the action before anything is done.
+        """
         self._know(kind)
         target = _target("create", kind, {"metadata": {**body["metadata"], "namespace": namespace}}, body)
         made = self._rehearsed.find(target) if self._rehearsed is not None else None
@@ -237,6 +245,7 @@ class ClusterHandle:
         """The JSON patch that takes back what `patch` answered with; empty when it changed nothing.
 
         It restores exactly the fields that this change changed, each after a test that nobody else has since.
+        Raises nothing.
         """
         return self._journal.undo_of(after)
 
@@ -425,7 +434,10 @@ class ClusterHandle:
 
 
 def managers_of(obj: Object) -> dict[str, Any]:
-    """Field manager -> what it owns (metadata.managedFields), without those that only wrote the status."""
+    """Field manager -> what it owns (metadata.managedFields), without those that only wrote the status.
+
+    Raises KeyError for what is no object of a cluster.
+    """
     entries: list[Object] = obj["metadata"].get("managedFields") or []
     return {
         str(entry.get("manager")): entry.get("fieldsV1")

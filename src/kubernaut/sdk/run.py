@@ -81,7 +81,7 @@ class Run:
         return value
 
     def config(self, name: str, key: str) -> str:
-        """A value of a ConfigMap among the action's `dependencies`; errors as of `secret`."""
+        """A value of a ConfigMap among the action's `dependencies`. Raises as `secret` does."""
         return self._dependency("configmap", name, key)
 
     def _dependency(self, kind: str, name: str, key: str) -> str:
@@ -98,24 +98,24 @@ class Run:
 
     @property
     def seconds_left(self) -> float:
-        """Until the run's own deadline."""
+        """Seconds until the run's own deadline; 0 when it is over."""
         return max(0.0, self._around.deadline - self._around.clock.monotonic())
 
     def say(self, text: str) -> None:
-        """Tell people how it goes: one line of the log, redacted."""
+        """Tell people how it goes: one line of the log, redacted. Raises nothing."""
         self._around.say(text)
 
     def redact(self, text: str) -> str:
         """The text without what is, or looks like, a secret: for whatever the action itself writes elsewhere.
 
-        Outputs, messages and everything printed are redacted by the runner.
+        Outputs, messages and everything printed are redacted by the runner. Raises nothing.
         """
         return self._around.redact(text)
 
     def hide(self, secret: str) -> None:
         """From now on the runner takes this value, too, out of all that it tells (four characters at least).
 
-        Secret inputs are known to it; this is for what an action reads from Secrets itself.
+        Secret inputs are known to it; this is for what an action reads from Secrets itself. Raises nothing.
         """
         self._around.hide(secret)
 
@@ -132,6 +132,8 @@ class Run:
 
         Without it the rollback information of a `reversible` action is the list of the objects it patched, each
         with a JSON patch that restores its fields and is refused where somebody else has changed them since.
+
+        Raises nothing.
         """
         self._journal.undo_action = action_type
         self._journal.undo_inputs = dict(inputs)
@@ -203,7 +205,10 @@ class Run:
             pause = min(pause * 1.4, _LAST_LOOK_SECONDS)
 
     async def wait_until_gone(self, obj: Object, *, seconds: float | None = None) -> None:
-        """Wait until exactly this object (by uid) is gone; times and errors as in `wait_for`."""
+        """Wait until exactly this object (by uid) is gone; `seconds` as in `wait_for`.
+
+        Raises Failed("NotInTime"), ClusterError.
+        """
 
         def still_there(_: Object) -> str:
             return "it is still there"

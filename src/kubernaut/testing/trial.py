@@ -106,7 +106,10 @@ class Trial:
         return _report(code, log.read_bytes(), err.getvalue())
 
     def unused_permissions(self) -> list[str]:
-        """What the contract asks for and no run has used yet (`patch deployments.apps`): too much, or untested."""
+        """What the contract asks for and no run has used yet (`patch deployments.apps`).
+
+        Too much, or untested. Raises nothing.
+        """
         calls = self._dev.requests.calls
         used = {(call.verb, call.group, call.resource) for call in calls if call.user.startswith("trial-")}
         return [
@@ -172,6 +175,8 @@ async def trial_of(action: AnyAction, *, workloads: bool = False) -> AsyncGenera
 
     workloads: have Deployments, StatefulSets and Jobs run, with pods that only seem to; without it all objects
         stand as they were added.
+
+    Raises OSError when no port of the loopback can be had.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trial-")))
