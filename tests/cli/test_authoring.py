@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from kubernaut.cli.exits import Exit
+from kubernaut.cli.packages import open_package
 from kubernaut.cluster import kinds
-from kubernaut.oci import ImageLayout
+from kubernaut.oci import ImageLayout, unpack_image
+from peers import peer
 
 from .conftest import Kubernaut, Shell
 
@@ -254,3 +256,53 @@ async def test_nobody_gets_the_account_of_another_action(
     said = await shell("action", "install", str(tmp_path / "scale-deployment"))
     assert said.code == Exit.REFUSED
     assert "kubernetes/scale_deployment runs as scale-deployment-sa already" in said.err
+
+
+@pytest.mark.peer
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_a_complete_image_of_an_authors_action_needs_nothing_of_the_machine(
+    package: Path, tmp_path: Path, image_cache: Path
+) -> None:
+    bwrap = peer("bwrap")
+    peer("dpkg-deb")
+    opened = open_package(package)
+    built = opened.build(tmp_path / "layout", image_cache, "debian", lambda _: None)
+    root = tmp_path / "root"
+    unpack_image(ImageLayout(tmp_path / "layout"), built.image.digest, root)
+    command = [bwrap, "--ro-bind", str(root), "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
+    done = subprocess.run(
+        [*command, "--unshare-all", "--uid", "65532", "--clearenv", "/action-entrypoint"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 64, done.stderr
+    assert "no inputs" in done.stderr
+
+
+@pytest.mark.journey
+async def test_a_missing_dependency_is_told_when_an_action_is_installed_and_when_it_is_run(
+    shell: Shell, package: Path
+) -> None:
+    change(package, "    reversible=True,", '    reversible=True,\n    secrets=["git"],')
+    change(package, 'inputs.label_key, "")', 'inputs.label_key, "") + run.secret("git", "token")[:1]')
+    await shell.cluster.create(kinds.PODS, POD, "default")
+    local = await shell("action", "run", "--local", str(package), *INPUTS)
+    assert local.code == Exit.REFUSED
+    assert "there is no Secret git in namespace kubernaut-workflows" in local.err
+    installed = await shell("action", "install", str(package))
+    assert "note: it needs the Secret git, which is not in namespace kubernaut-workflows" in installed.err
+    shown = await shell("catalog", "show", "team/mark_pod")
+    assert "Needs:       Secret git" in shown.out
+    told = await shell("action", "run", "team/mark_pod", *INPUTS, "--name", "early")
+    assert "it needs the Secret git" in told.err
+    secret = {"metadata": {"name": "git"}, "stringData": {"token": "x-hunter2"}}
+    await shell.cluster.create(kinds.SECRETS, secret, "kubernaut-workflows")
+    # Alone, it was only waiting; the next one does not even wait.
+    ran = await shell("action", "run", "team/mark_pod", *INPUTS, "--name", "late", "--wait")
+    assert ran.code == Exit.SUCCEEDED, ran.out + ran.err
+    followed = await shell("watch", "ae/early")
+    assert followed.code == Exit.SUCCEEDED, followed.out
+    assert (await shell("action", "run", "--local", str(package), *INPUTS)).code == Exit.SUCCEEDED

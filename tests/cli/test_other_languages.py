@@ -15,6 +15,7 @@ import pytest
 from kubernaut.cli.exits import Exit
 from kubernaut.cluster import kinds
 from peers import peer
+from registries import run_registry
 
 from .conftest import Kubernaut, Shell
 
@@ -199,3 +200,30 @@ async def _installed(shell: Shell, folder: Path) -> None:
 async def _ended_as(shell: Shell, name: str, wanted: dict[str, object]) -> None:
     found = await shell.cluster.get(kinds.ACTION_EXECUTIONS, name, "kubernaut-workflows")
     assert {key: found["status"][key] for key in wanted} == wanted
+
+
+@pytest.mark.peer
+@pytest.mark.journey
+async def test_an_image_goes_through_a_registry_into_the_catalogue_and_its_contract_is_read_there(
+    shell: Shell, static: Path, port: int, tmp_path: Path
+) -> None:
+    layout = str(tmp_path / "layout")
+    assert (await shell("action", "build", str(static), "-o", layout)).code == Exit.SUCCEEDED
+    (tmp_path / "registry").mkdir()
+    async with run_registry(tmp_path / "registry") as registry:
+        pushed = await shell("images", "push", f"{registry}/team", "--layout", layout)
+        assert pushed.code == Exit.SUCCEEDED, pushed.err
+        image = f"{registry}/team/wait-for-port:v1.0.0"
+        same = await shell("action", "contract", "diff", image, str(static))
+        assert (same.code, same.out) == (Exit.SUCCEEDED, "compatible: 1.0.0 -> 1.0.0\n")
+        installed = await shell("action", "install", image)
+        assert installed.code == Exit.SUCCEEDED, installed.err
+        absent = await shell("action", "contract", f"{registry}/team/other:v1")
+        assert absent.code == Exit.REFUSED
+        direct = await shell("action", "install", str(static), "--registry", f"{registry}/direct", "--dry-run")
+        assert direct.code == Exit.SUCCEEDED, direct.err
+    inputs = ("-i", "address=127.0.0.1", "-i", f"port={port}")
+    ran = await shell("action", "run", "example/wait_for_port", *inputs, "--wait")
+    assert ran.code == Exit.SUCCEEDED, ran.out + ran.err
+    definition = await shell.cluster.get(kinds.ACTION_DEFINITIONS, "example.wait-for-port")
+    assert definition["spec"]["image"].startswith(f"{image}@sha256:")

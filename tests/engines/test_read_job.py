@@ -8,6 +8,7 @@ import pytest
 
 from kubernaut.api import names
 from kubernaut.engines.job import needs_log, read_job
+from kubernaut.engines.job.outcome import outcome_of
 
 AT = "2026-01-01T00:00:00Z"
 
@@ -208,3 +209,10 @@ def test_the_words_of_the_kubelet_are_not_those_of_the_action() -> None:
     assert facts.outcome is not None
     assert (facts.outcome.message, facts.outcome.exit_code) == ("", None)
     assert facts.container_started is None
+
+
+def test_a_result_of_a_newer_runner_is_told_as_such_and_not_guessed_at() -> None:
+    newer = '{"v": 2, "executed": "no", "outcome": "succeeded", "outputs": {"a": 1}}'
+    said = outcome_of(newer, '{"a": 2}\n', 0, None)
+    assert (said.reason, said.executed, said.outputs) == ("ResultTooNew", None, {})
+    assert "in version 2, and this controller knows only 1" in said.message

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kubernaut.admission.catalogue import check_contract, is_account_name
+from kubernaut.admission.catalogue import check_contract, is_account_name, version_fault
 from kubernaut.admission.door import Door
 from kubernaut.admission.inputs import literal_faults
 from kubernaut.admission.nearest import Nearest
@@ -29,6 +29,8 @@ def check_action(execution: ActionExecution, door: Door) -> tuple[Fault, ...]:
         hint = f"Did you mean {near}? " if near else ""
         message = f"the catalogue has no action {spec.action_type[:100]}"
         return (Fault("spec.actionType", message, hint + nearest.listed()),)
+    if newer := version_fault(definition, "spec.actionType"):
+        return (newer,)
     faults = [*_identity_faults(spec, definition, door), *timeout_faults(spec.timeout, "", "spec.timeout")]
     faults += retry_faults(spec.retry, "spec.retry", door.max_workflow_seconds)
     if spec.cluster:

@@ -9,7 +9,7 @@ from kubernaut.admission.values import unfit_values
 from kubernaut.api.contract import ContractSpec, Parameter, is_of_type
 from kubernaut.api.definition import ActionDefinition
 from kubernaut.api.faults import Fault
-from kubernaut.api.names import dependency_variable
+from kubernaut.api.names import ANNOTATION_CONTRACT_VERSION, CORE_API, dependency_variable
 from kubernaut.api.quantity import from_quantity
 
 _NUMBERS = ("integer", "number")
@@ -22,7 +22,18 @@ def check_definition(definition: ActionDefinition) -> tuple[Fault, ...]:
     spec = definition.spec
     if not is_account_name(spec.service_account_name):
         faults.append(Fault("spec.serviceAccountName", "is no name of a ServiceAccount"))
+    if fault := version_fault(definition, f"metadata.annotations['{ANNOTATION_CONTRACT_VERSION}']"):
+        faults.append(fault)
     return (*faults, *check_contract(spec.contract, "spec.contract"))
+
+
+def version_fault(definition: ActionDefinition, path: str) -> Fault | None:
+    """Where an entry repeats a contract of another version of the format: what that means by it is not known."""
+    version = definition.metadata.annotations.get(ANNOTATION_CONTRACT_VERSION, CORE_API)
+    if version == CORE_API:
+        return None
+    message = f"the catalogue's entry repeats a contract of {version[:100]!r}; known here is {CORE_API}"
+    return Fault(path, message, "Bring kubernaut up to date, or install an older version of the action.")
 
 
 def check_contract(contract: ContractSpec, path: str) -> tuple[Fault, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from kubernaut.admission.catalogue import check_contract, is_account_name
+from kubernaut.admission.catalogue import check_contract, is_account_name, version_fault
 from kubernaut.admission.pins import DEFAULT_ACCOUNT, IMAGE
 from kubernaut.admission.survey import Placed, Survey
 from kubernaut.admission.times import seconds_of
@@ -39,6 +39,9 @@ def action_faults(survey: Survey) -> Iterator[Fault]:
         definition = survey.door.catalogue.get(step.action_type)
         if definition is None and (step.image is None or not _TYPE.fullmatch(step.action_type)):
             yield _unknown_type(survey, placed)
+            continue
+        if definition is not None and (newer := version_fault(definition, f"{path}.actionType")):
+            yield newer
             continue
         yield from _image_faults(survey, placed, definition)
         yield from _account_faults(survey, step, path, definition)

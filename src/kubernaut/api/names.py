@@ -35,6 +35,8 @@ ANNOTATION_WORKFLOW = "kubernaut.ai/workflow-execution"
 ANNOTATION_STEP = "kubernaut.ai/step"
 ANNOTATION_ACTION_TYPE = "kubernaut.ai/action-type"
 ANNOTATION_SCHEMA_VERSION = "kubernaut.ai/schema-version"
+ANNOTATION_CONTRACT_VERSION = "kubernaut.ai/contract-version"
+"""On an ActionDefinition: apiVersion of the ActionContract that it repeats. Absent: the oldest, v1alpha1."""
 ANNOTATION_RELEASED_AT = "kubernaut.ai/released-at"
 """On a Job that was created suspended: when it was let start, RFC 3339."""
 

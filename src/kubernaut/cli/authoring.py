@@ -8,6 +8,7 @@ from kubernaut.api.contract import ActionContract
 from kubernaut.api.contract_diff import version_faults
 from kubernaut.api.definition import ActionDefinition
 from kubernaut.cli import building, images, installing
+from kubernaut.cli.catalogue import missing_dependencies
 from kubernaut.cli.contracts import image_from, judge
 from kubernaut.cli.debian import NoBase
 from kubernaut.cli.exits import Exit
@@ -18,7 +19,7 @@ from kubernaut.cli.options import EXECUTION_NAMESPACE, SYSTEM_NAMESPACE, Where
 from kubernaut.cli.packages import AuthorsFault, Package, open_package
 from kubernaut.cli.session import connected, require_installation
 from kubernaut.cli.terminal import Terminal
-from kubernaut.cluster import Cluster, Forbidden, NotFound, kinds
+from kubernaut.cluster import Cluster, NotFound, kinds
 from kubernaut.oci import ImageError, ImageLayout, Reference, RegistryClient, pull_image, push_image, read_contract
 
 _LOCAL = "kubernaut.local"
@@ -208,14 +209,7 @@ async def _tell(terminal: Terminal, cluster: Cluster, contract: ActionContract, 
         terminal.remark(
             "note: it takes no fence: it is never tried again, and workflows with it wait for an approval"
         )
-    asked = contract.spec.dependencies
-    for kind, wanted in ((kinds.SECRETS, asked.secrets), (kinds.CONFIG_MAPS, asked.config_maps)):
-        for name in wanted:
-            try:
-                await cluster.get(kind, name, EXECUTION_NAMESPACE)
-            except NotFound:
-                place = f"namespace {EXECUTION_NAMESPACE}"
-                terminal.remark(f"note: it needs the {kind.kind} {name}, which is not in {place}: it waits for it")
-            except Forbidden:
-                continue
+    for missing in await missing_dependencies(cluster, contract.spec, EXECUTION_NAMESPACE):
+        place = f"namespace {EXECUTION_NAMESPACE}"
+        terminal.remark(f"note: it needs the {missing}, which is not in {place}: runs wait for it")
     terminal.remark(f"next: kubernaut catalog show {contract.metadata.name}")

@@ -12,6 +12,7 @@ from kubernaut.cli.linting import catalogue_of, shipped_catalogue
 from kubernaut.cli.options import Where
 from kubernaut.cli.session import connected
 from kubernaut.cli.terminal import Terminal
+from kubernaut.cluster import Cluster, Forbidden, NotFound, kinds
 
 
 async def definitions(terminal: Terminal, where: Where, *, shipped: bool) -> Mapping[str, ActionDefinition]:
@@ -73,6 +74,11 @@ def described(definition: ActionDefinition) -> Iterator[str]:
     yield f"  Promises:    {', '.join(_promises(contract)) or 'nothing'}"
     yield from _parameters("Inputs", contract.inputs)
     yield from _parameters("Outputs", contract.outputs)
+    needed = [f"Secret {name}" for name in contract.dependencies.secrets]
+    needed += [f"ConfigMap {name}" for name in contract.dependencies.config_maps]
+    if needed:
+        yield ""
+        yield f"  Needs:       {', '.join(needed)}"
     yield from _permissions(contract)
 
 
@@ -113,6 +119,21 @@ def _bounds(parameter: Parameter) -> Iterator[str]:
         yield f"at most {parameter.maximum:g}"
     if parameter.pattern:
         yield f"like {parameter.pattern}"
+
+
+async def missing_dependencies(cluster: Cluster, contract: ContractSpec, namespace: str) -> list[str]:
+    """Which Secrets and ConfigMaps that an action needs are not there, as far as one may look: `Secret git`."""
+    missing: list[str] = []
+    asked = contract.dependencies
+    for kind, wanted in ((kinds.SECRETS, asked.secrets), (kinds.CONFIG_MAPS, asked.config_maps)):
+        for name in wanted:
+            try:
+                await cluster.get(kind, name, namespace)
+            except NotFound:
+                missing.append(f"{kind.kind} {name}")
+            except Forbidden:
+                continue
+    return missing
 
 
 def _permissions(contract: ContractSpec) -> Iterator[str]:

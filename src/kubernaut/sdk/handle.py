@@ -97,7 +97,7 @@ class ClusterHandle:
         label_selector: str = "",
         field_selector: str = "",
     ) -> list[Object]:
-        """Objects of a kind, of all namespaces when none is given. Raises NotFound for a kind that is not served."""
+        """Objects of a kind, of all namespaces when none is given. Raises NotFound for an unserved kind."""
         self._know(kind)
         found = await self._cluster.list(
             kind, namespace or None, label_selector=label_selector, field_selector=field_selector

@@ -75,9 +75,11 @@ class Trial:
         return await self.cluster.get(kind, name, namespace or None)
 
     async def run(self, inputs: Mapping[str, Any], *, secrets: Mapping[str, str] | None = None) -> Report:
-        """Run the action to its end: inputs checked, dry run, fence, change, report. Never raises for its failure.
+        """Run the action to its end: inputs checked, dry run, fence, change, report. Its failure is a report, too.
 
         secrets: values of secret inputs, by name.
+
+        Raises NotFound for a Secret or ConfigMap of its dependencies that is not in `kubernaut-workflows`.
         """
         self._runs += 1
         user = f"trial-{self._runs}"

@@ -113,7 +113,7 @@ def command(
 async def _run(
     terminal: Terminal, where: Where, given: _Given, *, dry_run: bool, wait: bool, seconds: float | None
 ) -> int:
-    from kubernaut.cli.catalogue import definition_named
+    from kubernaut.cli.catalogue import definition_named, missing_dependencies
     from kubernaut.cli.following import follow
     from kubernaut.cli.linting import catalogue_of, refuse_document
     from kubernaut.cli.session import connected, create, require_installation
@@ -142,6 +142,10 @@ async def _run(
             ) from None
         name = str(created["metadata"]["name"])
         terminal.say(f"actionexecution/{name} created{' (dry run)' if dry_run else ''}")
+        for missing in await missing_dependencies(cluster, definition.spec.contract, namespace):
+            terminal.remark(
+                f"note: it needs the {missing}, which is not in namespace {namespace}: it waits for it"
+            )
         if wait:
             return await follow(terminal, cluster, kind, name, namespace, seconds)
     if not dry_run:

@@ -88,6 +88,7 @@ def definition_manifest(contract: ActionContract, image: str) -> Json:
         metadata=ObjectMeta(
             name=contract.metadata.name.replace("/", ".").replace("_", "-"),
             labels=PART_OF | {names.LABEL_ACTION_TYPE: names.label_value(contract.metadata.name)},
+            annotations={names.ANNOTATION_CONTRACT_VERSION: contract.api_version},
         ),
         spec=DefinitionSpec(
             action_type=contract.metadata.name,

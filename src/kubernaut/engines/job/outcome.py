@@ -21,6 +21,10 @@ ROLLBACK_PREFIX = "ROLLBACK_INFO:"
 _TAIL = 2048
 
 
+class _Version(Frozen, frozen=True, kw_only=True):
+    v: int
+
+
 class _Message(Frozen, frozen=True, kw_only=True):
     v: Literal[1]
     executed: Literal["yes", "no", "unknown"] | None = None
@@ -36,6 +40,12 @@ def outcome_of(message: str, log: str, exit_code: int | None, finished_at: datet
     """What a finished container said, by its termination message or else by its log."""
     tail = redact_text(log[-_TAIL:])
     said = _read(message)
+    if said is None and (version := _newer(message)):
+        # What it means by its fields is not known: neither outputs nor whether it did anything are taken from it.
+        told = f"The action told its result in version {version}, and this controller knows only 1. Update it."
+        return Outcome(
+            exit_code=exit_code, reason="ResultTooNew", message=told, log_tail=tail, finished_at=finished_at
+        )
     if said is None:
         return _from_log(message, log, exit_code, finished_at, tail)
     said, note = _within_depth(said)
@@ -51,6 +61,15 @@ def outcome_of(message: str, log: str, exit_code: int | None, finished_at: datet
         log_tail=tail,
         finished_at=finished_at,
     )
+
+
+def _newer(message: str) -> int:
+    """The version that a message says it is of, when that is above ours."""
+    try:
+        version = msgspec.json.decode(message, type=_Version).v if message else 1
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+        return 0
+    return version if version > 1 else 0
 
 
 def _read(message: str) -> _Message | None:
