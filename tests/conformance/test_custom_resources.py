@@ -8,8 +8,8 @@ import pytest
 
 from kubernaut.concurrency import SystemClock
 
-from .api import STRATEGIC, Api, Json
-from .objects import definition, eventually
+from .api import APPLY, JSON_PATCH, STRATEGIC, Api, Json
+from .objects import definition, eventually, until
 
 
 class Things:
@@ -159,3 +159,110 @@ async def test_custom_resources_go_with_their_definition(cluster: Api, things: T
     assert (await cluster.delete(things.crd)).code == 200
     await eventually(cluster, things.crd, 404)
     await eventually(cluster, things.path, 404)
+
+
+# -- definitions -----------------------------------------------------------------------------------
+
+ROOT = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+def changed(cluster: Api, **schema: Any) -> Json:
+    """A definition whose spec has one property more or another one."""
+    body = definition(cluster.namespace)
+    root = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    root["properties"]["spec"]["properties"] |= schema
+    return body
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"more": {}}, "type: Required value"),
+        ({"more": {"type": "list"}}, 'Unsupported value: "list"'),
+        ({"more": {"type": "string", "default": 3}}, "default: Invalid value"),
+        ({"more": {"type": "array"}}, "items: Required value"),
+        (
+            {"more": {"type": "string", "x-kubernetes-validations": [{"rule": "self.size( > 3"}]}},
+            "compilation failed",
+        ),
+    ],
+)
+async def test_a_definition_with_a_bad_schema_is_refused(cluster: Api, schema: Json, words: str) -> None:
+    refused = await cluster.post(f"{ROOT}?dryRun=All", changed(cluster, **schema))
+    assert (refused.code, refused.body["reason"]) == (422, "Invalid")
+    assert words in refused.message
+
+
+async def test_a_definition_is_named_by_plural_and_group(cluster: Api) -> None:
+    body = changed(cluster)
+    body["metadata"]["name"] = "other.example.com"
+    refused = await cluster.post(f"{ROOT}?dryRun=All", body)
+    assert refused.code == 422
+    assert refused.causes[0][0] == "metadata.name"
+
+
+async def test_a_definition_stores_one_version(cluster: Api) -> None:
+    body = changed(cluster)
+    body["spec"]["versions"][0]["storage"] = False
+    refused = await cluster.post(f"{ROOT}?dryRun=All", body)
+    assert refused.code == 422
+    assert "must have exactly one version marked as storage version" in refused.message
+
+
+async def test_a_definition_says_when_it_is_served(cluster: Api, things: Things) -> None:
+    status = (await cluster.get(things.crd)).body["status"]
+    conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
+    assert (conditions["NamesAccepted"], conditions["Established"]) == ("True", "True")
+    assert status["acceptedNames"] == {
+        "plural": "things",
+        "singular": "thing",
+        "kind": "Thing",
+        "listKind": "ThingList",
+    }
+    assert status["storedVersions"] == ["v1"]
+
+
+# -- objects ---------------------------------------------------------------------------------------
+
+
+async def test_what_was_wrong_before_may_stay_while_the_rest_changes(cluster: Api, things: Things) -> None:
+    await cluster.post(things.path, things.thing(size=5))
+    path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/size/maximum"
+    await cluster.patch(things.crd, [{"op": "replace", "path": path, "value": 3}], JSON_PATCH)
+
+    async def is_known() -> bool:
+        return (await cluster.post(f"{things.path}?dryRun=All", things.thing("new", size=5))).code == 422
+
+    await until(is_known)
+    assert (await cluster.patch(f"{things.path}/t", {"spec": {"mode": "b"}})).code == 200
+    assert (await cluster.patch(f"{things.path}/t", {"spec": {"size": 4}})).code == 422
+
+
+async def test_items_of_a_list_map_belong_to_whoever_applied_them(cluster: Api, things: Things) -> None:
+    def with_steps(*names: str) -> Json:
+        return {**things.thing(), "spec": {"mode": "a", "steps": [{"name": name} for name in names]}}
+
+    await cluster.patch(f"{things.path}/t?fieldManager=one", with_steps("a", "b"), APPLY)
+    both = await cluster.patch(f"{things.path}/t?fieldManager=two", with_steps("c"), APPLY)
+    assert [step["name"] for step in both.body["spec"]["steps"]] == ["a", "b", "c"]
+    left = await cluster.patch(f"{things.path}/t?fieldManager=one", with_steps("b"), APPLY)
+    assert [step["name"] for step in left.body["spec"]["steps"]] == ["b", "c"]
+
+
+async def test_nulls_give_way_to_defaults(cluster: Api, things: Things) -> None:
+    made = await cluster.post(things.path, things.thing(size=None))
+    assert made.body["spec"]["size"] == 1
+
+
+async def test_a_custom_resource_is_found_by_name_only(cluster: Api, things: Things) -> None:
+    await cluster.post(things.path, things.thing())
+    assert (await cluster.get(f"{things.path}?fieldSelector=metadata.name%3Dt")).names == ["t"]
+    refused = await cluster.get(f"{things.path}?fieldSelector=spec.mode%3Da")
+    assert refused.code == 400
+
+
+async def test_items_of_custom_lists_say_what_they_are(cluster: Api, things: Things) -> None:
+    await cluster.post(things.path, things.thing())
+    listed = await cluster.get(things.path)
+    assert listed.body["kind"] == "ThingList"
+    assert listed.body["items"][0]["kind"] == "Thing"

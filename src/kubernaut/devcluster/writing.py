@@ -23,6 +23,7 @@ from .metadata import (
 from .objects import Object, is_deleting, name_of, namespace_of
 from .ownership import record_change
 from .resources import Resource
+from .schema.ratcheting import still_wrong
 
 if TYPE_CHECKING:
     from .store import Store
@@ -238,6 +239,11 @@ def _metadata_faults(resource: Resource, obj: Object) -> Iterable[Fault]:
 def _update_faults(resource: Resource, obj: Object, old: Object, subresource: str) -> Iterable[Fault]:
     yield from _metadata_faults(resource, obj)
     yield from validate_metadata_update(obj, old)
+    found = _rule_faults(resource, obj, old, subresource)
+    yield from still_wrong(found, obj, old) if resource.is_custom else found
+
+
+def _rule_faults(resource: Resource, obj: Object, old: Object, subresource: str) -> Iterable[Fault]:
     if subresource == "status":
         yield from resource.rules.validate_status(obj, old)
     else:

@@ -135,6 +135,7 @@ def _version_faults(version: Object, here: str, path: str) -> Iterator[Fault]:
     found = list(_schema_faults(schema, at))
     yield from found
     if not found:
+        yield from _default_faults(schema, at)
         yield from _rule_faults(schema, at)
 
 
@@ -179,6 +180,22 @@ def _array_faults(schema: dict[str, Any], path: str) -> Iterator[Fault]:
                     "this property is in x-kubernetes-list-map-keys, so it must have a default or "
                     "be a required property",
                 )
+
+
+def _default_faults(schema: dict[str, Any], path: str) -> Iterator[Fault]:
+    """Defaults must keep the schema that they stand in."""
+    from kubernaut.devcluster.schema.structural import SchemaValidator, structural_node
+
+    if schema.get("default") is not None:
+        whole = {"type": "object", "properties": {"value": schema}}
+        faults = SchemaValidator(whole, structural_node(whole)).faults({"value": schema["default"]})
+        for fault in faults:
+            yield Fault(f"{path}.default{fault.path.removeprefix('value')}", fault.reason, fault.message)
+    for name, below in map_at(schema, "properties").items():
+        yield from _default_faults(below, f"{path}.properties[{name}]")
+    for part in ("items", "additionalProperties"):
+        if below := map_at(schema, part):
+            yield from _default_faults(below, f"{path}.{part}")
 
 
 def _rule_faults(schema: dict[str, Any], path: str) -> Iterator[Fault]:

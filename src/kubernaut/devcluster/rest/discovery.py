@@ -240,7 +240,7 @@ def _aggregated_review(review: Review) -> dict[str, Any]:
 def _aggregated_entry(resource: Resource) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "resource": resource.plural,
-        "responseKind": _response_kind((resource.group, resource.version, resource.kind)),
+        "responseKind": _response_kind(resource, (resource.group, resource.version, resource.kind)),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
@@ -253,7 +253,7 @@ def _aggregated_entry(resource: Resource) -> dict[str, Any]:
         entry["subresources"] = [
             {
                 "subresource": sub,
-                "responseKind": _response_kind(_sub_kind(resource, sub)),
+                "responseKind": _response_kind(resource, _sub_kind(resource, sub)),
                 "verbs": _SUBRESOURCE_VERBS.get(sub, ["get", "patch", "update"]),
             }
             for sub in sorted(resource.subresources)
@@ -261,5 +261,8 @@ def _aggregated_entry(resource: Resource) -> dict[str, Any]:
     return entry
 
 
-def _response_kind(kind: tuple[str, str, str]) -> dict[str, str]:
+def _response_kind(resource: Resource, kind: tuple[str, str, str]) -> dict[str, str]:
+    """Group and version are said only where they are not those of the list."""
+    if kind[:2] == (resource.group, resource.version):
+        kind = ("", "", kind[2])
     return dict(zip(("group", "version", "kind"), kind, strict=True))

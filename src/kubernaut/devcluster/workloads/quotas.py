@@ -32,6 +32,10 @@ def refuse_over_quota(attributes: Attributes) -> None:
         return
     for quota in store.list(RESOURCE_QUOTAS, namespace).items:
         hard: Mapping[str, str] = part(quota, "spec", "hard")
+        if lacking := _unsaid(obj, key, hard):
+            name = quota["metadata"]["name"]
+            told = f"failed quota: {name}: must specify {lacking}"
+            raise Forbidden(f'{key} "{attributes.name}" is forbidden: {told}')
         asked = {name: amount for name in hard if (amount := _share_of(obj, key, name))}
         used = _used(store, namespace, asked) if asked else {}
         over = [name for name in asked if used[name] + asked[name] > parse_quantity(hard[name])]
@@ -42,6 +46,22 @@ def refuse_over_quota(attributes: Attributes) -> None:
                 f"limited: {','.join(f'{name}={hard[name]}' for name in sorted(over))}"
             )
             raise Forbidden(f'{key} "{attributes.name}" is forbidden: {told}')
+
+
+def _unsaid(obj: Object, key: str, hard: Iterable[str]) -> str:
+    """What a pod's containers must say, because a quota counts it, and do not."""
+    if key != PODS:
+        return ""
+    lacking: list[str] = []
+    for name in sorted(hard):
+        where, _, resource = name.rpartition(".")
+        if where not in ("", "requests", "limits") or resource not in ("cpu", "memory"):
+            continue
+        containers = [*parts(obj, "spec", "initContainers"), *parts(obj, "spec", "containers")]
+        silent = [c["name"] for c in containers if resource not in part(c, "resources", where or "requests")]
+        if silent:
+            lacking.append(f"{name} for: {','.join(sorted(silent))}")
+    return "; ".join(lacking)
 
 
 def decide_quota(store: Store, quota: Object) -> Turn:
