@@ -308,7 +308,7 @@ def people_ask(world: World, *kinds: str) -> Iterator[Happening]:
                 yield f"lose {name}", replace(spent(world), executions=rest, births=world.births + 1)
         else:
             yield kind, with_request(spent(world), request(kind, world.now))
-    if any(r.type == "suspend" for r in workflow.spec.requests) and workflow.spec.requests[-1].type == "suspend":
+    if [r.type for r in workflow.spec.requests if r.type in ("suspend", "resume")][-1:] == ["suspend"]:
         yield "resume", with_request(world, request("resume", world.now))
     for record in workflow.status.steps:
         if record.phase == StepPhase.INDETERMINATE and not _is_resolved(world, record.name):

@@ -4,9 +4,8 @@ Each world starts with one action, and lets everything happen in every order: tu
 by one or get lost with the controller, pods go any way, and as many misfortunes befall it as its budget allows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import pytest
 from msgspec.structs import replace
@@ -25,6 +24,7 @@ from .world import (
     World,
     carry_out_next,
     decided,
+    forget,
     job_key,
     look,
     pending_of,
@@ -69,9 +69,28 @@ LARGE = (
     Setting("test/unfenced", budget=2, owned=True),
 )
 
-everywhere = pytest.mark.parametrize(
-    "setting", [*SETTINGS, *(pytest.param(s, marks=pytest.mark.long) for s in LARGE)], ids=str
-)
+LAWS: list[Callable[[Setting], None]] = []
+WORLDS: dict[Setting, Reached] = {}
+"""Exploring takes longer than asking a law: small worlds are kept for all laws."""
+
+
+def everywhere(law: Callable[[Setting], None]) -> Callable[[Setting], None]:
+    """A test in each small setting; in the large ones all laws are asked together, and then forgotten."""
+    LAWS.append(law)
+    decorated: Callable[[Setting], None] = pytest.mark.parametrize("setting", SETTINGS, ids=str)(law)
+    return decorated
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("setting", LARGE, ids=str)
+def test_every_law_holds_in_larger_worlds(setting: Setting) -> None:
+    try:
+        for law in LAWS:
+            law(setting)
+    finally:
+        WORLDS.pop(setting, None)
+        forget()
 
 
 def everything(world: World) -> Iterator[tuple[str, World]]:
@@ -104,9 +123,10 @@ def only_actions(world: World) -> Iterator[tuple[str, World]]:
     return (h for h in everything(world) if not h[0].endswith(" workflow"))
 
 
-@lru_cache
 def worlds_of(setting: Setting) -> Reached:
-    return explore(beginning(setting), only_actions)
+    if setting not in WORLDS:
+        WORLDS[setting] = explore(beginning(setting), only_actions)
+    return WORLDS[setting]
 
 
 def the_action(world: World) -> ActionExecution:

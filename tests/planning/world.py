@@ -223,6 +223,11 @@ def _remembered(thing: object, make: Any) -> Any:
     return known[1]
 
 
+def forget() -> None:
+    """Lets go of what follows from objects that nobody needs any more."""
+    _KNOWN.clear()
+
+
 def _graphs(workflow: WorkflowExecution) -> tuple[Graph, Graph]:
     steps, last = workflow.spec.steps, workflow.spec.finally_
     main = _remembered(steps, lambda: graph_of(steps))
