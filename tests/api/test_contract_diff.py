@@ -1,5 +1,6 @@
 """Two contracts of one action: what is called compatible asks nothing of anybody."""
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -128,6 +129,35 @@ POOL = [
         *({"minimum": 1.0}, {"pattern": "^a"}, {"max_length": 2}, {"max_length": 1, "pattern": "^a"}),
     )
 ]
+
+
+BOUNDS: tuple[dict[str, Any], ...] = (
+    *({}, {"enum": ("a", "ab")}, {"enum": ("a",)}, {"enum": (1, 2)}, {"enum": (1,)}, {"enum": ("5m",)}),
+    *(
+        {"pattern": "^a"},
+        {"pattern": "m$"},
+        {"max_length": 1},
+        {"max_length": 2},
+        {"max_length": 1, "pattern": "^a"},
+    ),
+    *({"minimum": 0.0}, {"minimum": 1.0}, {"maximum": 1.0}, {"maximum": 5.0}, {"minimum": 1.0, "maximum": 2.0}),
+)
+ONES = [Parameter(name="x", type=kind, **bounds) for kind in TYPES for bounds in BOUNDS]
+
+
+def test_no_value_falls_between_two_declarations_that_are_called_compatible() -> None:
+    """In every pair of 112 declarations, as an input and as an output."""
+    valid = [{n for n, value in enumerate(VALUES) if not value_faults(one, value, "x")} for one in ONES]
+    taking = [contract(ContractSpec(inputs=(one,))) for one in ONES]
+    giving = [contract(ContractSpec(outputs=(one,))) for one in ONES]
+    changed = 0
+    for i, j in itertools.product(range(len(ONES)), repeat=2):
+        if not is_breaking(contract_changes(taking[i], taking[j])):
+            changed += i != j
+            assert valid[i] <= valid[j], (ONES[i], ONES[j])
+        if not is_breaking(contract_changes(giving[i], giving[j])):
+            assert valid[j] <= valid[i], (ONES[i], ONES[j])
+    assert changed > len(ONES)
 
 
 def test_two_compatible_changes_make_a_compatible_one() -> None:
