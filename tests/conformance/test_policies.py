@@ -202,6 +202,8 @@ async def test_a_policy_asks_the_authorizer(cluster: Api, policy: Policy) -> Non
 
 
 PARAMETERS = {"apiVersion": "v1", "kind": "ConfigMap"}
+# A real server sometimes forgets parameters of a kind for a minute when the last policy that used it has gone.
+OTHERS = {"apiVersion": "v1", "kind": "Secret"}
 
 
 async def test_parameters_come_from_the_object_that_the_binding_names(cluster: Api, policy: Policy) -> None:
@@ -224,7 +226,7 @@ async def test_parameters_come_from_the_object_that_the_binding_names(cluster: A
 
 
 async def test_parameters_that_are_missing_refuse_or_allow(cluster: Api, policy: Policy) -> None:
-    await cluster.post(f"{ROOT}/validatingadmissionpolicies", policy.body("false", paramKind=PARAMETERS))
+    await cluster.post(f"{ROOT}/validatingadmissionpolicies", policy.body("false", paramKind=OTHERS))
     reference = {"name": "limits", "namespace": cluster.namespace, "parameterNotFoundAction": "Deny"}
     bindings = f"{ROOT}/validatingadmissionpolicybindings"
     await cluster.post(bindings, policy.binding(paramRef=reference))

@@ -81,6 +81,7 @@ class DevCluster:
         self.store.validating.append(pod_security)
         self.store.validating.append(Escalation(self.server.authorizer))
         self.store.validating.append(ValidatingPolicies(self.store, self.server.authorizer))
+        self.store.validating.append(self.server.webhooks)
         self._authority = Authority(self.clock.now())
         self._namespaces = Namespaces(self.store, self._authority.certificate.decode())
         self._aggregation = Aggregation(self.store)

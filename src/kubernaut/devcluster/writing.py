@@ -45,6 +45,8 @@ class Write:
     """What to do with unknown fields, which are dropped in any case."""
     warn: Callable[[str], None] = _ignore
     operation: Literal["Update", "Apply"] = "Update"
+    reviewed: frozenset[str] = frozenset()
+    """What webhooks have consented to; see `policies.webhooks`."""
     owned_as: str = ""
     """The subresource that managedFields name, where it is not the one written to."""
 

@@ -31,7 +31,7 @@ from .others import (
     StorageClassRules,
 )
 from .pods import PodRules
-from .policies import AdmissionPolicyRules, PolicyBindingRules
+from .policies import AdmissionPolicyRules, PolicyBindingRules, WebhookRules
 from .rules import BuiltinRules
 from .workloads import DaemonSetRules, DeploymentRules, ReplicaSetRules, StatefulSetRules
 
@@ -279,6 +279,16 @@ def _access() -> list[Resource]:
             namespaced=False,
             categories=("api-extensions",),
             rules=PolicyBindingRules(),
+            has_generation=True,
+        ),
+        Resource(
+            group=_ADMISSION,
+            version="v1",
+            kind="ValidatingWebhookConfiguration",
+            plural="validatingwebhookconfigurations",
+            namespaced=False,
+            categories=("api-extensions",),
+            rules=WebhookRules(),
             has_generation=True,
         ),
     ]

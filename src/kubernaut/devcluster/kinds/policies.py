@@ -103,3 +103,39 @@ class PolicyBindingRules(BuiltinRules):
                 )
             if not reference.get("parameterNotFoundAction"):
                 yield required("spec.paramRef.parameterNotFoundAction")
+
+
+class WebhookRules(BuiltinRules):
+    def __init__(self) -> None:
+        super().__init__("ValidatingWebhookConfiguration")
+
+    def default(self, obj: Object) -> None:
+        super().default(obj)
+        for hook in list_at(obj, "webhooks"):
+            hook.setdefault("failurePolicy", "Fail")
+            hook.setdefault("matchPolicy", "Equivalent")
+            hook.setdefault("timeoutSeconds", 10)
+            hook.setdefault("namespaceSelector", {})
+            hook.setdefault("objectSelector", {})
+            for rule in list_at(hook, "rules"):
+                rule.setdefault("scope", "*")
+
+    def validate(self, obj: Object) -> Iterable[Fault]:
+        yield from super().validate(obj)
+        for index, hook in enumerate(list_at(obj, "webhooks")):
+            at = f"webhooks[{index}]"
+            yield from rule_faults(list_at(hook, "rules"), f"{at}.rules")
+            if not list_at(hook, "admissionReviewVersions"):
+                yield required(f"{at}.admissionReviewVersions", "must specify one of v1, v1beta1")
+            effects = hook.get("sideEffects")
+            if effects is None:
+                yield required(f"{at}.sideEffects", "must specify one of None, NoneOnDryRun")
+            elif effects not in ("None", "NoneOnDryRun"):
+                yield unsupported(f"{at}.sideEffects", effects, ("None", "NoneOnDryRun"))
+            seconds = hook["timeoutSeconds"]
+            if not 1 <= seconds <= 30:
+                yield invalid(
+                    f"{at}.timeoutSeconds", seconds, "the timeout value must be between 1 and 30 seconds"
+                )
+            if not str(map_at(hook, "clientConfig").get("url") or "").startswith("https://"):
+                yield required(f"{at}.clientConfig", "a url is needed: there is no network of services here")

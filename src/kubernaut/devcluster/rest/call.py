@@ -36,6 +36,8 @@ class Request:
     user: User
     body: bytes = b""
     warnings: list[str] = field(default_factory=list[str])
+    reviewed: frozenset[str] = frozenset()
+    """Writes that webhooks have consented to."""
     name: str = ""
     """Of the object that a create made, for the log."""
 
@@ -72,6 +74,7 @@ class Request:
             dry_run=self.is_dry_run,
             field_validation=_validation(validation),
             warn=self.warnings.append,
+            reviewed=self.reviewed,
         )
 
     def json_body(self, kind_wanted: str = "") -> Object:

@@ -30,7 +30,9 @@ from kubernaut.devcluster.identity.reviews import (
 from kubernaut.devcluster.identity.tokens import TokenIssuer
 from kubernaut.devcluster.identity.users import User
 from kubernaut.devcluster.objects import Object
+from kubernaut.devcluster.policies.webhooks import Unreviewed, Webhooks
 from kubernaut.devcluster.request_log import Call, RequestLog
+from kubernaut.devcluster.resources import Resource
 from kubernaut.devcluster.store import Store
 
 from .call import Request, json_response, raw_response, read_body
@@ -66,6 +68,7 @@ class ApiServer:
         self.requests = RequestLog()
         self.authenticator = Authenticator(tokens)
         self.authorizer = Authorizer(store)
+        self.webhooks = Webhooks(store)
         self.middlewares: list[Middleware] = []
         """The first is the outermost. May be changed while the server runs."""
         tables = Tables(clock.now)
@@ -184,12 +187,22 @@ class ApiServer:
         if target.subresource == "log" and "log" in resource.subresources:
             return await self.subresources.log(request, resource, self._clock.now())
         if target.subresource and target.subresource != "status":
-            return self.subresources.handle(request, resource)
+            return await self._reviewed_by_webhooks(self.subresources.handle, request, resource)
         if target.subresource == "status" and (
             "status" not in resource.subresources or request.verb not in ("get", "update", "patch")
         ):
             raise NotFound.page()
-        return self._verbs.handle(request, resource)
+        return await self._reviewed_by_webhooks(self._verbs.handle, request, resource)
+
+    async def _reviewed_by_webhooks(
+        self, handle: Callable[[Request, Resource], web.Response], request: Request, resource: Resource
+    ) -> web.Response:
+        while True:
+            try:
+                return handle(request, resource)
+            except Unreviewed as asked:
+                await self.webhooks.ask(asked, request.warnings)
+                request.reviewed |= {asked.key}
 
     def _review(self, request: Request) -> web.Response:
         target = request.target
