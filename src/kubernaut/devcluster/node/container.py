@@ -23,7 +23,7 @@ from kubernaut.devcluster.node.pod_status import (
 )
 from kubernaut.devcluster.node.programs import expand
 from kubernaut.devcluster.node.runtime import ContainerSpec, Running, Runtime, StartRefused
-from kubernaut.devcluster.node.simulated import cannot_be_pulled, is_never_ready
+from kubernaut.devcluster.node.simulated import is_ready_at_once
 from kubernaut.devcluster.node.users import user_of
 from kubernaut.devcluster.objects import Object
 from kubernaut.devcluster.quantities import parse_quantity
@@ -143,7 +143,7 @@ class ContainerLife:
             Reference.parse(name)
         except ReferenceInvalid as error:
             raise PullFailed(f"InvalidImageName: {error}") from error
-        if runtime is self._host.simulated and cannot_be_pulled(self._scope.pod, name):
+        if runtime is self._host.simulated and self._host.simulated.cannot_be_pulled(self._scope.pod, name):
             raise PullFailed(f'failed to resolve reference "{name}": {name}: not found')
         if runtime is None:
             raise PullFailed(f'"{name}": not found: no image of this cluster has this name or digest')
@@ -197,6 +197,7 @@ class ContainerLife:
             read_only_root=bool(part(container, "securityContext").get("readOnlyRootFilesystem")),
             hostname=str(pod["metadata"]["name"])[:63],
             memory_limit=_memory_limit(container),
+            on_ready=self._become_ready,
         )
 
     # -- from start to end -------------------------------------------------------------------------
@@ -216,7 +217,7 @@ class ContainerLife:
             return Ended(_START_ERROR, "StartError", None, self._host.clock.now(), str(error))
         self._tell("Normal", "Created", f"Created container: {self.view.name}")
         self._tell("Normal", "Started", f"Started container {self.view.name}")
-        self._become(Started(started_at, ready=not is_never_ready(self._scope.pod)))
+        self._become(Started(started_at, ready=is_ready_at_once(self._scope.pod)))
         try:
             code = await running.wait()
         finally:
@@ -262,6 +263,10 @@ class ContainerLife:
         if state != self.view.state:
             self.view = replace(self.view, state=state)
             self._scope.show()
+
+    def _become_ready(self, ready: bool) -> None:
+        if isinstance(self.view.state, Started):
+            self._become(replace(self.view.state, ready=ready))
 
     def _tell(self, type_: str, reason: str, message: str) -> None:
         self._host.recorder.tell(self._scope.pod, type_, reason, message)

@@ -41,8 +41,11 @@ class Host:
     recorder: Recorder
     allocatable: Mapping[str, str]
     ip: str = "127.0.0.1"
-    simulated: Simulated = field(default_factory=Simulated)
+    simulated: Simulated = field(init=False)
     _addresses: int = 0
+
+    def __post_init__(self) -> None:
+        self.simulated = Simulated(self.store, self.clock)
 
     def runtime_of(self, pod: Object, container: Object) -> Runtime | None:
         """Which runtime a container gets; None when its image is one that can only be pulled.

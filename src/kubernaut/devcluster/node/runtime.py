@@ -1,6 +1,6 @@
 """What starts containers: the one interface that real, scripted and simulated runtimes keep."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,7 +39,9 @@ class ContainerSpec:
     read_only_root: bool = False
     hostname: str = ""
     memory_limit: int | None = None
-    """Bytes; only real processes have memory to limit."""
+    """Bytes; of real processes, and of models that say what they need."""
+    on_ready: Callable[[bool], None] = lambda _ready: None
+    """To be told when the running container becomes ready, or is no longer."""
 
 
 class Running(Protocol):

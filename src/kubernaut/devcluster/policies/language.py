@@ -6,7 +6,7 @@ whom is known while an expression is evaluated, and only then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
@@ -59,7 +59,7 @@ def _words(text: str) -> str:
 
 
 @contextmanager
-def asking(authorizer: Authorizer, user: User) -> Iterator[None]:
+def asking(authorizer: Authorizer, user: User) -> Generator[None]:
     """Whom `authorizer` in expressions asks, and about whom."""
     token = _asked.set((authorizer, user))
     try:
@@ -88,16 +88,35 @@ def _environment() -> Any:
         *builders,
         member("serviceAccount", record, [record, text, text], _as_account),
         member("check", record, [record, text], _check),
-        member("allowed", boolean, [record], lambda decision: decision["allowed"]),
-        member("reason", text, [record], lambda decision: decision["reason"]),
-        member("errored", boolean, [record], lambda _decision: False),
-        member("error", text, [record], lambda _decision: ""),
+        member("allowed", boolean, [record], _allowed),
+        member("reason", text, [record], _reason),
+        member("errored", boolean, [record], _never),
+        member("error", text, [record], _no_words),
     ]
     return environment(dict.fromkeys(_NAMES, kind.DYN), functions)
 
 
-def _adding(part: str) -> Any:
-    return lambda asked, value: {**asked, part: value}
+def _adding(part: str) -> Callable[[dict[str, Any], str], dict[str, Any]]:
+    def added(asked: dict[str, Any], value: str) -> dict[str, Any]:
+        return {**asked, part: value}
+
+    return added
+
+
+def _allowed(decision: dict[str, Any]) -> bool:
+    return bool(decision["allowed"])
+
+
+def _reason(decision: dict[str, Any]) -> str:
+    return str(decision["reason"])
+
+
+def _never(_decision: dict[str, Any]) -> bool:
+    return False
+
+
+def _no_words(_decision: dict[str, Any]) -> str:
+    return ""
 
 
 def _as_account(asked: dict[str, Any], namespace: str, name: str) -> dict[str, Any]:
