@@ -151,6 +151,18 @@ def test_an_image_is_made_the_same_each_time_and_a_version_is_not_made_twice(
     assert kubernaut(*line, str(tmp_path / "one")).code == Exit.SUCCEEDED
 
 
+def test_a_library_that_is_not_here_is_missed_when_the_image_is_made(
+    package: Path, kubernaut: Kubernaut, tmp_path: Path
+) -> None:
+    project = package / "pyproject.toml"
+    project.write_text(
+        project.read_text().replace('["kubernaut"]', '["kubernaut", "msgspec>=0.1", "no-such-thing"]')
+    )
+    said = kubernaut("action", "build", str(package), "--base", "slim", "-o", str(tmp_path / "layout"))
+    assert said.code == Exit.FAILED
+    assert "asks for no-such-thing, which is not installed" in said.err
+
+
 def test_a_contract_is_printed_and_compared(package: Path, kubernaut: Kubernaut, tmp_path: Path) -> None:
     old = tmp_path / "old.yaml"
     old.write_text(kubernaut("action", "contract", str(package)).out)

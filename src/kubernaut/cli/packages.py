@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,15 @@ class SdkPackage:
         return self.load().contract
 
     def build(self, layout: Path, cache: Path, base: images.Base, say: images.Say) -> images.BuiltImage:
-        """Its image, in the layout. Raises AuthorsFault, ContentInvalid, NoBase."""
+        """Its image, in the layout. Raises AuthorsFault, CommandFailed, ContentInvalid, NoBase."""
+        for library in self.libraries:
+            try:
+                metadata.distribution(library)
+            except metadata.PackageNotFoundError as error:
+                raise CommandFailed(
+                    f"{self.folder / PROJECT_FILE} asks for {library}, which is not installed beside kubernaut",
+                    mend=f"Install it: pip install {library}. Images hold what is installed here.",
+                ) from error
         author = images.AuthorsAction(self.load(), self.module, self.sources, self.libraries)
         return images.build_authors_image(layout, author, cache=cache, base=base, say=say)
 
