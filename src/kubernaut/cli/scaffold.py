@@ -1,6 +1,8 @@
 """The folder that `kubernaut action init` writes: one function, one test, one page, one project file."""
 
+import keyword
 import re
+import sys
 from pathlib import Path
 from string import Template
 
@@ -8,7 +10,8 @@ from kubernaut.cli.exits import Exit
 from kubernaut.cli.failures import CommandFailed
 
 _NAME = re.compile(r"(?:(?P<domain>[a-z0-9][a-z0-9-]*)/)?(?P<short>[a-z][a-z0-9_-]*)")
-_RESERVED = frozenset({"kubernaut", "src", "test", "tests"})
+# A module of one of these names would stand in the way of the real one, in tests and in the image.
+_RESERVED = sys.stdlib_module_names | {"aiohttp", "kubernaut", "msgspec", "pytest", "src", "tests", "yaml"}
 
 _PROJECT = Template("""\
 [project]
@@ -146,11 +149,7 @@ def write_package(name: str, parent: Path) -> list[Path]:
     Raises CommandFailed for a name that cannot be one, and where the folder is there already.
     """
     found = _NAME.fullmatch(name)
-    if (
-        found is None
-        or found["short"].replace("-", "_") in _RESERVED
-        or not _module(found["short"]).isidentifier()
-    ):
+    if found is None or not _is_free(_module(found["short"])):
         raise CommandFailed(
             f"{name[:100]!r} can be no name of an action",
             mend="Write for example label-pod or team/label_pod.",
@@ -182,6 +181,10 @@ def write_package(name: str, parent: Path) -> list[Path]:
             file.write(template.substitute(words))
         written.append(folder / path)
     return written
+
+
+def _is_free(module: str) -> bool:
+    return module.isidentifier() and not keyword.iskeyword(module) and module not in _RESERVED
 
 
 def _module(short: str) -> str:
