@@ -22,6 +22,7 @@ Json = dict[str, Any]
 CONTRACTS = {contract.metadata.name: contract for contract in shipped_contracts()}
 DIGEST = "r.example/k/scale@sha256:" + "0" * 64
 
+LABELLED = '{"metadata": {"labels": {"a": "b"}}}'
 RICH = """
 apiVersion: workflowexecution.kubernaut.io/v1alpha1
 kind: WorkflowExecution
@@ -96,9 +97,7 @@ def test_numbered_steps_become_named_ones_and_what_has_no_home_is_named() -> Non
     assert second["runAfter"] == ["restart"]
     assert second["retry"] == {"limit": 2}, "the strategy's retries hold where a step names none"
     assert third["runAfter"] == ["restart", "scale-up"]
-    assert third["inputs"]["patch"]["spec"]["template"]["spec"]["containers"] == [
-        {"name": "app", "image": "r/a:2"}
-    ]
+    assert (third["inputs"]["containerName"], third["inputs"]["image"]) == ("app", "r/a:2")
     assert set(lost(document)) == {
         "metadata.finalizers",
         "spec.adaptiveOrchestration",
@@ -136,6 +135,51 @@ def test_numbered_steps_become_named_ones_and_what_has_no_home_is_named() -> Non
             "kubernetes/restart_deployment",
             {"deployment": "web", "namespace": "p"},
         ),
+        (
+            "deletePod",
+            {"deletePod": {"podName": "a", "namespace": "p", "gracePeriod": "5s"}},
+            "kubernetes/delete_pod",
+            {"pod": "a", "namespace": "p", "gracePeriodSeconds": 5},
+        ),
+        (
+            "patchDeployment",
+            {"patchDeployment": {"deployment": "web", "namespace": "p", "patch": LABELLED}},
+            "kubernetes/patch_deployment",
+            {"deployment": "web", "namespace": "p", "patch": {"metadata": {"labels": {"a": "b"}}}},
+        ),
+        (
+            "updateConfigMap",
+            {"updateConfigMap": {"name": "c", "namespace": "p", "dataUpdates": {"a": "b"}}},
+            "kubernetes/update_configmap",
+            {"configMap": "c", "namespace": "p", "data": {"a": "b"}},
+        ),
+        (
+            "PatchConfigMap",
+            {"CONFIGMAP_NAME": "c", "NAMESPACE": "p", "PATCH_JSON": '[{"op": "remove", "path": "/data/a"}]'},
+            "kubernetes/update_configmap",
+            {"configMap": "c", "namespace": "p", "operations": [{"op": "remove", "path": "/data/a"}]},
+        ),
+        ("cordonNode", {"cordonNode": {"node": "n"}}, "kubernetes/cordon_node", {"nodeName": "n"}),
+        ("uncordonNode", {"uncordonNode": {"nodeName": "n"}}, "kubernetes/uncordon_node", {"nodeName": "n"}),
+        (
+            "drainNode",
+            {"drainNode": {"node": "n", "gracePeriodSeconds": 30, "ignoreDaemonSets": True, "force": False}},
+            "kubernetes/drain_node",
+            {"nodeName": "n", "gracePeriodSeconds": 30, "ignoreDaemonsets": True, "force": False},
+        ),
+        (
+            "applyManifest",
+            {
+                "applyManifest": {
+                    "manifest": "{kind: ConfigMap, apiVersion: v1, metadata: {name: a, namespace: p}}"
+                }
+            },
+            "kubernetes/apply_manifest",
+            {
+                "manifest": {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "p"}},
+                "namespace": "p",
+            },
+        ),
     ],
 )
 def test_an_execution_becomes_a_workflow_of_one_step(
@@ -143,6 +187,16 @@ def test_an_execution_becomes_a_workflow_of_one_step(
 ) -> None:
     (step,) = only(older_execution(action, **parameters))["spec"]["steps"]
     assert (step["actionType"], step["inputs"]) == (kind, inputs)
+
+
+def test_a_secret_in_clear_is_named_and_not_handed_on() -> None:
+    document = older_execution(
+        "updateSecret", updateSecret={"secret": "s", "namespace": "p", "data": {"a": "aHVudGVyMg=="}}
+    )
+    translation = translate(document, CONTRACTS)
+    assert "aHVudGVyMg" not in json.dumps(translation.documents)
+    assert "aHVudGVyMg" not in str(translation.remarks)
+    assert "never written" in lost(document)["spec.parameters.updateSecret.data"]
 
 
 @pytest.mark.parametrize(

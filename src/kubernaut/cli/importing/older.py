@@ -45,10 +45,6 @@ class Older:
         self._taken.add(key)
         return self.fields.get(key)
 
-    def is_taken(self, key: str) -> bool:
-        """Has somebody read this field?"""
-        return key in self._taken
-
     def text(self, key: str) -> str:
         """A field's value as text; empty when it is not there."""
         value = self.take(key)

@@ -1,9 +1,10 @@
 """One older step, or a KubernetesExecution, as a step of today."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, cast
+
+import yaml
 
 from kubernaut.api.contract import ActionContract
 from kubernaut.api.duration import from_duration, to_duration
@@ -20,6 +21,9 @@ _NO_HOME = {
     "approvalReceived": "an approval is never imported: it belonged to another run",
     "conditionOverrides": _CONDITIONS,
 }
+_SECRETS = "kubernetes/update_secret"
+_SECRET_VALUES = ("data", "dataUpdates", "PATCH_JSON", "patch")
+_IN_CLEAR = "a secret in clear is never written to a workflow; keep it in a Secret, and name that by secretKeyRef"
 _AS_THEY_ARE = ("when", "retry", "usesWorkspace", "image")
 
 
@@ -104,11 +108,10 @@ def _inputs(older: Older, known_as: str, contract: ActionContract | None) -> Jso
             parameters = chosen.open("config")
         else:
             parameters = chosen
-    if "newImage" in parameters.fields or "NEW_IMAGE" in parameters.fields:
-        inputs.update(_image_patch(parameters))
     target = older.open("targetResource") if contract is not None and known_as else None
-    for key in list(parameters.fields):
+    for key in parameters.fields:
         _input(parameters, key, contract, inputs)
+    _namespace_of_manifest(contract, inputs)
     if target is not None:
         _from_target(older, target, contract, inputs)
     return inputs
@@ -119,9 +122,10 @@ def _is_input(name: str, contract: ActionContract | None) -> bool:
 
 
 def _input(parameters: Older, key: str, contract: ActionContract | None, inputs: Json) -> None:
-    if parameters.is_taken(key):  # by the image patch
-        return
     name = input_named(key, contract)
+    if contract is not None and contract.metadata.name == _SECRETS and key in _SECRET_VALUES:
+        parameters.lose(key, _IN_CLEAR)
+        return
     if not name:
         known = ", ".join(parameter.name for parameter in contract.spec.inputs) if contract is not None else ""
         parameters.lose(
@@ -131,12 +135,10 @@ def _input(parameters: Older, key: str, contract: ActionContract | None, inputs:
     value = input_value(name, parameters.take(key))
     parameter = next((p for p in contract.spec.inputs if p.name == name), None) if contract is not None else None
     if parameter is not None and parameter.secret and not _is_reference(value):
-        parameters.lose(
-            key, "a secret in clear is never written to a workflow; name it by secretKeyRef: {name, key}"
-        )
+        parameters.lose(key, _IN_CLEAR)
         return
-    if parameter is not None and parameter.type == "string" and isinstance(value, dict | list):
-        value = json.dumps(value)
+    if parameter is not None and parameter.type in ("object", "array"):
+        value = _parsed(value)
     if name != key:
         parameters.note(key, f"is {name} today")
     inputs[name] = value
@@ -146,14 +148,29 @@ def _is_reference(value: Any) -> bool:
     return isinstance(value, dict) and "secretKeyRef" in value
 
 
-def _image_patch(parameters: Older) -> Json:
-    container = (
-        parameters.text("container") or parameters.text("containerName") or parameters.text("CONTAINER_NAME")
-    )
-    image = parameters.text("newImage") or parameters.text("NEW_IMAGE")
-    containers = [{"name": container, "image": image}]
-    parameters.note("newImage", "is a patch of the pod template today")
-    return {"patchType": "strategic", "patch": {"spec": {"template": {"spec": {"containers": containers}}}}}
+def _parsed(value: object) -> object:
+    """What a text holds that was meant as an object: older manifests and patches were texts."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found: object = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    return cast(object, found) if isinstance(found, dict | list) else value
+
+
+def _namespace_of_manifest(contract: ActionContract | None, inputs: Json) -> None:
+    manifest = inputs.get("manifest")
+    if (
+        contract is None
+        or not isinstance(manifest, dict)
+        or "namespace" in inputs
+        or not _is_input("namespace", contract)
+    ):
+        return
+    metadata = cast(Json, manifest).get("metadata")
+    if isinstance(metadata, dict) and "namespace" in metadata:
+        inputs["namespace"] = metadata["namespace"]
 
 
 def _from_target(older: Older, target: Older, contract: ActionContract | None, inputs: Json) -> None:

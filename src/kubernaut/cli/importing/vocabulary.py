@@ -39,6 +39,8 @@ _SAME = (
     frozenset({"gracePeriod", "gracePeriodSeconds"}),
     frozenset({"selector", "labelSelector"}),
     frozenset({"container", "containerName"}),
+    frozenset({"image", "newImage"}),
+    frozenset({"operations", "patchJson"}),
     frozenset({"data", "dataUpdates", "set"}),
     frozenset({"ignoreDaemonSets", "ignoreDaemonsets"}),
     frozenset({"deleteLocalData", "deleteEmptydirData", "deleteEmptyDirData"}),
