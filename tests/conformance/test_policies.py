@@ -315,3 +315,18 @@ async def test_a_policy_says_what_it_matches_and_a_binding_what_it_does(cluster:
         )
         assert refused.code == 422
         assert refused.causes[0][0].startswith("spec.validationActions")
+
+
+async def test_a_policy_for_a_resource_leaves_its_subresources_alone(cluster: Api, policy: Policy) -> None:
+    await cluster.post("apps/v1/deployments", deployment(replicas=0))
+    resources = {
+        "apiGroups": ["apps", ""],
+        "apiVersions": ["v1"],
+        "operations": ["UPDATE", "CREATE"],
+        "resources": ["deployments", "configmaps"],
+    }
+    here = {"matchLabels": {"kubernetes.io/metadata.name": cluster.namespace}}
+    match = {"resourceRules": [resources], "namespaceSelector": here}
+    await policy.hold("!has(object.spec) || request.userInfo.username == 'nobody'", matchConstraints=match)
+    assert (await cluster.patch("apps/v1/deployments/web/scale", {"spec": {"replicas": 0}})).code == 200
+    assert (await cluster.patch("apps/v1/deployments/web", {"metadata": {"labels": {"a": "b"}}})).code == 422
