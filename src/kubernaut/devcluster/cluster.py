@@ -22,6 +22,7 @@ from kubernaut.concurrency import Clock, Supervisor, SystemClock
 
 from . import admission
 from .bootstrap import bootstrap
+from .faults import Faults, JumpingClock
 from .housekeeping.aggregation import Aggregation
 from .housekeeping.definitions import Definitions
 from .housekeeping.garbage import GarbageCollector
@@ -64,7 +65,8 @@ class DevCluster:
         `journal` keeps objects beyond the process; `history` is the number of changes per resource
         that a watch may start from.
         """
-        self.clock: Clock = clock or SystemClock()
+        own = JumpingClock(clock or SystemClock())
+        self.clock: Clock = own
         self.folder = folder
         self.store = Store(builtin_catalogue(), self.clock.now, journal, history)
         self.store.mutating += [
@@ -78,6 +80,9 @@ class DevCluster:
         self._definitions = Definitions(self.store)
         self.tokens = TokenIssuer(self.store, self.clock.now)
         self.server = ApiServer(self.store, self.clock, self.tokens)
+        self.faults = Faults(self.server, own)
+        self.server.middlewares.append(self.faults)
+        self.server.watches.hold = self.faults.hold
         self.store.validating.append(pod_security)
         self.store.validating.append(Escalation(self.server.authorizer))
         self.store.validating.append(ValidatingPolicies(self.store, self.server.authorizer))

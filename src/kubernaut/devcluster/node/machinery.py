@@ -72,6 +72,12 @@ class Machinery:
             self.node.register_images(folder, self._repository)
         await self.node.start(supervisor)
         cluster.serve_logs(self.node.logs)
+        cluster.faults.kill_node = self._kill
+
+    async def _kill(self, name: str) -> None:
+        if name not in {"", self.node.name}:
+            raise KeyError(name)
+        await self.node.stop()
 
 
 def signer(store: Store, tokens: TokenIssuer) -> TokenSigner:

@@ -97,6 +97,19 @@ class ApiServer:
             await self._runner.cleanup()
             self._runner = None
 
+    def who(self, http: web.BaseRequest) -> User:
+        """Who calls, before any impersonation. Raises Unauthorized."""
+        peer: Mapping[str, Any] | None = http.get_extra_info("peercert")
+        return self.authenticator.user_of(http.headers.get("Authorization", ""), peer)
+
+    def cut(self, spared: object = None) -> None:
+        """Break every connection, as a server does that dies; all but the one with this transport."""
+        self.watches.close()
+        server = self._runner.server if self._runner is not None else None
+        for connection in () if server is None else tuple(server.connections):
+            if connection.transport is not None and connection.transport is not spared:
+                connection.transport.abort()
+
     # -- the way of a request ----------------------------------------------------------------------
 
     async def _serve(self, http: web.BaseRequest) -> web.StreamResponse:
@@ -152,9 +165,7 @@ class ApiServer:
         http, target = request.http, request.target
         if target.path in _HEALTH:
             return web.Response(text="ok")
-        peer: Mapping[str, Any] | None = http.get_extra_info("peercert")
-        user = self.authenticator.user_of(http.headers.get("Authorization", ""), peer)
-        request.user = user
+        user = request.user = self.who(http)
         headers = http.headers
         if any(key.lower().startswith("impersonate-") for key in headers):
             groups = headers.getall("Impersonate-Group", [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -34,6 +35,8 @@ class Watches:
         self._tables = tables
         self._clock = clock
         self._open: set[_Feed] = set()
+        self.hold: Callable[[web.BaseRequest], Awaitable[None]] | None = None
+        """Waited for before a watch tells what has happened; for faults."""
 
     def close(self) -> None:
         """End every watch, as a server does that shuts down."""
@@ -69,6 +72,8 @@ class Watches:
         while not feed.is_closed:
             lines = feed.take()
             if lines:
+                if self.hold is not None:
+                    await self.hold(request.http)
                 await response.write(lines)
                 continue
             wait = min(_BOOKMARK_SECONDS, end - loop.time())
