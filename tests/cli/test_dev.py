@@ -33,6 +33,12 @@ def test_a_cluster_is_started_used_and_stopped(tmp_path: Path) -> None:
         assert "up already" in kubernaut("dev", "up").stdout
         assert kubernaut("dev", "status").returncode == Exit.SUCCEEDED
         assert "kubernetes/scale_deployment" in kubernaut("get", "ad").stdout
+        kubernaut("dev", "fault", "add", "too-many", "--resource", "pods", "--verb", "list", "--times", "2")
+        assert "resources pods" in kubernaut("dev", "fault", "list").stdout
+        assert kubernaut("dev", "fault", "clear", "9").returncode == Exit.FAILED
+        assert kubernaut("dev", "fault", "clear").stdout == "nothing is broken any more\n"
+        assert "fault 10: gone" in kubernaut("dev", "fault", "storm", "7").stdout
+        kubernaut("dev", "fault", "clear")
     finally:
         down = kubernaut("dev", "down")
     assert (down.returncode, down.stdout) == (Exit.SUCCEEDED, "the cluster is down\n")

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from kubernaut.cli.commands.dev_fault import fault
 from kubernaut.cli.exits import Exit
 from kubernaut.cli.failures import CommandFailed
 from kubernaut.cli.options import verbose
@@ -76,9 +77,17 @@ class _Place:
             return None
 
 
+def kubeconfig_of(terminal: Terminal) -> Path:
+    """Of the cluster, whether it is up or not."""
+    return _Place(terminal).kubeconfig
+
+
 @click.group("dev")
 def command() -> None:
     """Start, stop and inspect a cluster on this machine."""
+
+
+command.add_command(fault)
 
 
 @command.command("up")
