@@ -19,6 +19,7 @@ import pytest
 from kubernaut.cli.exits import Exit
 from kubernaut.cli.session import speak
 from kubernaut.cluster import Cluster
+from peers import peer
 
 from .conftest import Kubernaut
 from .test_sessions import FOLDER, until
@@ -230,11 +231,12 @@ def test_bash_completes_commands_options_and_names_of_the_cluster(shared: Path, 
 
 
 @pytest.mark.peer
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
 def test_kubectl_finds_and_completes_the_plugin(shared: Path, slow: str, tmp_path: Path) -> None:
+    program = peer("kubectl")
+
     def kubectl(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["kubectl", *arguments],
+            [program, *arguments],
             env=environment_of(shared, tmp_path),
             capture_output=True,
             text=True,
