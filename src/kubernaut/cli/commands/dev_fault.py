@@ -1,6 +1,6 @@
 """`kubernaut dev fault`: what goes wrong in the cluster of `kubernaut dev up`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -93,7 +93,7 @@ def clear(number: int | None) -> None:
 
 def _told(one: dict[str, Any]) -> str:
     return ", ".join(
-        f"{key} {' '.join(value) if isinstance(value, list) else value}"
+        f"{key} {' '.join(map(str, cast('list[object]', value))) if isinstance(value, list) else value}"
         for key, value in one["fault"].items()
         if key not in ("kind", "times")
     )
