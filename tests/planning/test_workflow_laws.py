@@ -132,7 +132,8 @@ def long_settings() -> Iterator[Setting]:
     a, b = step("a"), step("b", after=("a",))
     for ask in EVERY_ASK:
         yield Setting(f"{ask}-chain-unknown", (a, b), (f,), asks=(ask,), ends=EVERY_END)
-    yield Setting("two-asks", (a, b), (f,), asks=("cancel", "abort", "suspend", "delete"), budget=2)
+    yield Setting("two-asks", (a, b), (f,), asks=("cancel", "abort", "suspend"), budget=2)
+    yield Setting("two-asks-of-one", (a,), (f,), asks=("cancel", "abort", "suspend", "delete"), budget=2)
 
 
 LAWS: list[Callable[[Setting], None]] = []
