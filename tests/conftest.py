@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 JOURNEY_SECONDS = 60
-PROPERTY_SECONDS = 30
+PROPERTY_SECONDS = 60
 
 # Examples are counted, not timed: how long one takes depends on what else the machine does.
 settings.register_profile("kubernaut", deadline=None, suppress_health_check=[HealthCheck.too_slow])
