@@ -129,6 +129,8 @@ def _output_changes(old: ContractSpec, new: ContractSpec) -> Iterator[ContractCh
             yield _breaking(path, "it was always there and may be missing now")
         elif now.required and not was.required:
             yield _compatible(path, "it is always there now")
+        if was.secret != now.secret:
+            yield _breaking(f"{path}.secret", "a secret comes as a reference, other outputs in clear")
         # What comes out is the readers' input: here the old declaration must hold for the new values.
         yield from _bounds(now, was, path, "readers meet values that could not come before", "fewer values come")
 
