@@ -16,6 +16,7 @@ from kubernaut.api.meta import LocalReference, to_object
 from kubernaut.api.text import cut
 from kubernaut.api.workflow import (
     MAX_STEPS,
+    ApprovalRecord,
     Request,
     Step,
     StepPhase,
@@ -56,7 +57,12 @@ def worst_run(work: WorkflowExecution, message: str) -> WorkflowStatus:
         for step in (*work.spec.steps, *work.spec.finally_)
     )
     pins = tuple(pinned_actions(work, DOOR).values())
-    return WorkflowStatus(message="m" * 4000, spec_hash="f" * 64, steps=records, actions=pins)
+    approval = ApprovalRecord(
+        request=LocalReference(name="r" * 63, uid="u" * 36),
+        plan_hash="sha256:" + "f" * 64,
+        decided_by=("n" * 253,) * 16,
+    )
+    return WorkflowStatus(message="m" * 4000, spec_hash="f" * 64, steps=records, actions=pins, approval=approval)
 
 
 @pytest.mark.parametrize("steps", [1, 100, 300, 1000])

@@ -159,4 +159,9 @@ def test_phases_in_the_schema_are_those_of_the_tables() -> None:
 
 def test_short_names_are_those_of_the_documentation() -> None:
     shorts = {kind: crd["spec"]["names"]["shortNames"][0] for kind, crd in DEFINITIONS.items()}
-    assert shorts == {WorkflowExecution.__name__: "wfe", ActionExecution.__name__: "ae", "ActionDefinition": "ad"}
+    assert shorts == {
+        WorkflowExecution.__name__: "wfe",
+        ActionExecution.__name__: "ae",
+        "ActionDefinition": "ad",
+        "ApprovalRequest": "apr",
+    }

@@ -273,7 +273,7 @@ async def test_a_plugin_that_fails_says_how(tmp_path: Path, breaking: Break, com
     ("given", "complaint"),
     [
         ({"user": {"auth-provider": {"name": "gcp"}}}, "removed in 1.26"),
-        ({"user": {"as": "root"}}, "impersonates"),
+        ({"user": {"as-groups": ["root"]}}, "without `as`"),
         ({"user": {"client-key-data": "eA=="}}, "has no client-certificate"),
         ({"user": {"client-certificate-data": "eA=="}}, "has no client-key"),
         ({"user": {"client-certificate-data": "%%"}}, "not base64"),

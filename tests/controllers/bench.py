@@ -76,6 +76,8 @@ class Bench:
     started: list[ScriptStart] = field(default_factory=list[ScriptStart])
     """Every start of an action's program, in order."""
     acting: asyncio.Condition = field(default_factory=asyncio.Condition)
+    identity: tuple[str, tuple[str, ...]] = ("controller", ("system:masters",))
+    """User and groups of the controller."""
     together: int = 0
     """How many programs run now."""
     most_together: int = 0
@@ -87,7 +89,7 @@ class Bench:
             "apiVersion": "workflowexecution.kubernaut.ai/v1alpha1",
             "kind": "WorkflowExecution",
             "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"steps": steps, **spec},
+            "spec": {"steps": steps, "requester": {"username": "ann"}, **spec},
         }
         return await self.admin.create(kinds.WORKFLOW_EXECUTIONS, body, NAMESPACE)
 
@@ -175,7 +177,8 @@ class Bench:
         """A controller at work; leaving the block ends it in good order."""
         self._dying, self._dead = asyncio.Event(), asyncio.Event()
         try:
-            async with self.client("controller") as cluster:
+            user, groups = self.identity
+            async with self.client(user, groups) as cluster:
                 for hook in hooks:
                     cluster.on_write(hook)
                 controller = Controller(cluster, self.settings, self.clock)
@@ -200,8 +203,8 @@ class Bench:
         await self._dying.wait()
         raise Killed
 
-    def client(self, user: str) -> Cluster:
-        token = self.cluster.token_of(user, ["system:masters"])
+    def client(self, user: str, groups: tuple[str, ...] = ("system:masters",)) -> Cluster:
+        token = self.cluster.token_of(user, groups)
         path = self.cluster.folder
         assert path is not None
         kubeconfig = path / f"{user}.kubeconfig"

@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from kubernaut.api.approval import ApprovalRequest
 from kubernaut.api.faults import Fault
-from kubernaut.api.workflow import WorkflowExecution, WorkflowPhase, WorkflowStatus
+from kubernaut.api.meta import ObjectMeta, OwnerReference, Requester
+from kubernaut.api.workflow import Step, WorkflowExecution, WorkflowPhase, WorkflowStatus
 from kubernaut.planning import decide_workflow
 from kubernaut.planning.facts import Limits, Obstacle, WorkflowFacts
-from kubernaut.planning.turns import AddFinalizer, Turn, WriteWorkflowStatus
+from kubernaut.planning.turns import AddFinalizer, CreateApproval, Turn, WriteWorkflowStatus
 
-from .makers import START, at, request, step, workflow
+from .makers import START, WORKFLOW_UID, at, request, step, workflow
 from .world import World, workflow_facts
 
 W = WorkflowPhase
@@ -86,9 +88,24 @@ def test_it_goes_on_once_everything_is_known() -> None:
     assert decide_workflow(later(5, told, obstacle=None)).changes == (AddFinalizer(),)
 
 
+def waiting_status(asked: WorkflowExecution) -> WorkflowStatus:
+    """Once the request for its approval was made."""
+    [made] = decide_workflow(facts_of(asked)).changes
+    assert isinstance(made, CreateApproval)
+    owner = OwnerReference(api_version="", kind="", name="w", uid=WORKFLOW_UID, controller=True)
+    meta = ObjectMeta(name=made.name, uid="apr-uid", owner_references=(owner,))
+    request = ApprovalRequest(metadata=meta, spec=made.spec)
+    _, written = decide_workflow(facts_of(asked, approvals={made.name: request})).changes
+    assert isinstance(written, WriteWorkflowStatus)
+    return written.status
+
+
+def asked_by_ann(*steps: Step, **more: Any) -> WorkflowExecution:
+    return workflow(*steps, requester=Requester(username="ann"), **more)
+
+
 def test_an_answer_that_is_lost_takes_no_run_out_of_the_wait_for_its_approval() -> None:
-    asked = workflow(step("a"), requires_approval=True)
-    waiting = status_of(decide_workflow(facts_of(asked)))
+    waiting = waiting_status(asked_by_ann(step("a"), requires_approval=True))
     assert waiting.phase == W.WAITING_APPROVAL
     for seconds in (1, 1000):
         assert decide_workflow(later(seconds, waiting)) == Turn((), DARK.again_at)
@@ -98,10 +115,12 @@ UNFENCED = step("b", action="test/unfenced")
 
 
 @pytest.mark.parametrize(
-    "asked", [workflow(step("a"), UNFENCED), workflow(step("a"), finally_=(UNFENCED,))], ids=["main", "finally"]
+    "asked",
+    [asked_by_ann(step("a"), UNFENCED), asked_by_ann(step("a"), finally_=(UNFENCED,))],
+    ids=["main", "finally"],
 )
 def test_an_image_without_a_fence_needs_an_approval(asked: WorkflowExecution) -> None:
-    status = status_of(decide_workflow(facts_of(asked)))
+    status = waiting_status(asked)
     assert (status.phase, status.approval_status) == (W.WAITING_APPROVAL, "Pending")
     assert "the images of b take no fence" in status.message
     limits = with_fields(facts_of(asked).limits, unfenced_needs_approval=False)
@@ -110,7 +129,7 @@ def test_an_image_without_a_fence_needs_an_approval(asked: WorkflowExecution) ->
 
 def test_every_reason_for_an_approval_is_told() -> None:
     steps = [step(f"s{n}", action="test/unfenced") for n in range(11)]
-    message = status_of(decide_workflow(facts_of(workflow(*steps, requires_approval=True)))).message
+    message = waiting_status(asked_by_ann(*steps, requires_approval=True)).message
     assert message.startswith(
         "A person must approve: spec.requiresApproval is set; it has 11 steps, more than 10; "
     )

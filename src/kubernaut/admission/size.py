@@ -13,6 +13,7 @@ from kubernaut.admission.survey import Survey
 from kubernaut.api.faults import Fault
 from kubernaut.api.meta import Condition, LocalReference
 from kubernaut.api.workflow import (
+    ApprovalRecord,
     EngineDecision,
     PinnedAction,
     StepPhase,
@@ -91,7 +92,12 @@ _WORST_HEAD = WorkflowStatus(
     progress="1000/1050",
     suspended=True,
     workspace_pvc="w" * 63,
-    approval_status="Pending",
+    approval_status="Superseded",
+    approval=ApprovalRecord(
+        request=LocalReference(name="r" * 63, uid="u" * 36),
+        plan_hash="sha256:" + "f" * 64,
+        decided_by=("n" * 253,) * 16,
+    ),
     conditions=tuple(
         Condition(
             type=kind,

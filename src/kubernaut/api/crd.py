@@ -13,6 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from kubernaut.api.action import ActionExecution
+from kubernaut.api.approval import ApprovalRequest
 from kubernaut.api.definition import ActionDefinition
 from kubernaut.api.names import (
     ANNOTATION_SCHEMA_VERSION,
@@ -92,6 +93,23 @@ _KINDS = (
         ),
         has_status=False,
     ),
+    _Kind(
+        ApprovalRequest,
+        GROUP,
+        "approvalrequests",
+        "apr",
+        "Namespaced",
+        (
+            ("Phase", "string", ".status.phase", 0),
+            ("Workflow", "string", ".spec.workflowRef.name", 0),
+            ("Requester", "string", ".spec.requestedBy.username", 0),
+            ("Approvals", "string", ".status.approvals", 0),
+            ("Expires", "string", ".spec.expiresAt", 0),
+            ("Plan", "string", ".spec.planHash", 1),
+            ("Message", "string", ".status.message", 1),
+            _AGE,
+        ),
+    ),
 )
 
 
@@ -106,6 +124,16 @@ def _unchanging(*fields: str) -> list[Schema]:
     ]
 
 
+_DECISIONS_GROW = [
+    {
+        "rule": "size(self) >= size(oldSelf) && oldSelf.all(d, d in self)",
+        "message": "decisions can be added, not changed or removed",
+    }
+]
+_DECISIONS_STAY = {
+    "rule": "!has(oldSelf.decisions) || has(self.decisions)",
+    "message": "decisions can be added, not changed or removed",
+}
 _REQUESTS_GROW = [
     {
         "rule": "size(self) >= size(oldSelf) && oldSelf.all(r, r in self)",
@@ -163,6 +191,24 @@ _RULES: Mapping[type[msgspec.Struct], Mapping[str, list[Schema]]] = {
             "correlationId",
             "cluster",
         ),
+    },
+    ApprovalRequest: {
+        "spec": [
+            *_unchanging(
+                "workflowRef",
+                "planHash",
+                "requestedBy",
+                "reason",
+                "why",
+                "steps",
+                "moreSteps",
+                "quorum",
+                "approvers",
+                "expiresAt",
+            ),
+            _DECISIONS_STAY,
+        ],
+        "spec.decisions": _DECISIONS_GROW,
     },
 }
 

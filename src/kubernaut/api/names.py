@@ -59,7 +59,7 @@ CONFIG_MAP_DEPENDENCIES_PATH = "/run/kubernaut/configmaps"
 VOID_HOLDER = "void"
 """Holder that the controller writes into a fence to make sure that no pod can take it any more."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised with every change of the CRDs; an installed CRD with a lower number is too old for this code."""
 
 NAME_LIMIT = 63

@@ -251,6 +251,14 @@ class EngineDecision(Frozen, frozen=True, kw_only=True):
     reason: Text = ""
 
 
+class ApprovalRecord(Frozen, frozen=True, kw_only=True):
+    """Which request was made for which plan, and who decided."""
+
+    request: LocalReference
+    plan_hash: ShortText
+    decided_by: Annotated[tuple[ShortText, ...], Meta(max_length=16)] = ()
+
+
 class WorkflowStatus(Frozen, frozen=True, kw_only=True):
     """What came of it."""
 
@@ -268,6 +276,7 @@ class WorkflowStatus(Frozen, frozen=True, kw_only=True):
     suspended: bool = False
     workspace_pvc: ShortText = msgspec.field(default="", name="workspacePVC")
     approval_status: ShortText = ""
+    approval: ApprovalRecord | None = None
     steps: Annotated[tuple[StepStatus, ...], _whole_list(MAX_STEPS + 50)] = ()
     actions: Annotated[tuple[PinnedAction, ...], _whole_list(256)] = ()
     conditions: Annotated[tuple[Condition, ...], _named_list(16, "type")] = ()

@@ -67,6 +67,8 @@ def why(found: Json) -> list[str]:
 def next_commands(found: Json) -> list[Next]:
     """What a person could do now, the likeliest first; empty where all is well and over."""
     name, place = str(found["metadata"]["name"]), in_namespace(str(found["metadata"].get("namespace", "")))
+    if found["kind"] == "ApprovalRequest":
+        return list(_of_request(found, f"apr/{name}", place))
     if found["kind"] == "ActionExecution":
         return list(_of_action(found, f"ae/{name}{place}", place))
     return list(_of_workflow(found, name, place))
@@ -79,6 +81,10 @@ def _of_workflow(found: Json, name: str, place: str) -> Iterator[Next]:
             yield Next(f"kubernaut resolve {name} --step {step['name']}{place}", "see what is known, and say it")
     if not has_ended(found):
         if phase == "WaitingApproval":
+            digest = str(value_at(found, "status.approval.planHash") or "")
+            plan = f" --plan {digest[:19]}" if digest else ""
+            yield Next(f"kubernaut approve {name}{plan}{place}", "agree to it, as another person")
+            yield Next(f"kubernaut reject {name}{plan}{place}", "refuse it, as another person")
             yield Next(f"kubernaut cancel {name}{place}", "withdraw it")
         elif is_suspended(found):
             yield Next(f"kubernaut resume {name}{place}", "let new steps start again")
@@ -99,6 +105,16 @@ def _of_workflow(found: Json, name: str, place: str) -> Iterator[Next]:
             yield Next(f"kubernaut logs {name} --step {step['name']}{place}", "what it wrote")
         if not unknown_steps(found):
             yield Next(f"kubernaut retry {name}{place}", "run again what did not succeed")
+
+
+def _of_request(found: Json, name: str, place: str) -> Iterator[Next]:
+    if phase_of(found) == "Pending":
+        plan = f" --plan {str(value_at(found, 'spec.planHash'))[:19]}"
+        yield Next(f"kubernaut approve {name}{plan}{place}", "agree to it")
+        yield Next(f"kubernaut reject {name}{plan}{place}", "refuse it")
+    workflow = value_at(found, "spec.workflowRef.name")
+    if workflow:
+        yield Next(f"kubernaut describe {workflow}{place}", "the workflow that it is about")
 
 
 def _of_action(found: Json, name: str, place: str) -> Iterator[Next]:

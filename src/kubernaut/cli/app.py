@@ -34,6 +34,8 @@ COMMANDS = (
     Entry("abort", _RUN, "Stop an execution at once."),
     Entry("suspend", _RUN, "Let nothing new start."),
     Entry("resume", _RUN, "Let steps start again."),
+    Entry("approve", _RUN, "Agree to the plan of a workflow that waits for it."),
+    Entry("reject", _RUN, "Refuse the plan of a workflow that waits for an approval."),
     Entry("resolve", _RUN, "Say what became of a step of which nobody knows."),
     Entry("retry", _RUN, "Run again what did not succeed."),
     Entry("delete", _RUN, "Delete executions; what runs is stopped first."),

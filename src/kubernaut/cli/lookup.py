@@ -7,7 +7,12 @@ from kubernaut.cli.failures import CommandFailed
 from kubernaut.cli.options import in_namespace
 from kubernaut.cluster import Cluster, ClusterError, Forbidden, Json, NotFound, ResourceKind, is_served, kinds
 
-OUR_KINDS = (kinds.WORKFLOW_EXECUTIONS, kinds.ACTION_EXECUTIONS, kinds.ACTION_DEFINITIONS)
+OUR_KINDS = (
+    kinds.WORKFLOW_EXECUTIONS,
+    kinds.ACTION_EXECUTIONS,
+    kinds.ACTION_DEFINITIONS,
+    kinds.APPROVAL_REQUESTS,
+)
 _SHORT_NAMES = {
     "wfe": kinds.WORKFLOW_EXECUTIONS,
     "workflow": kinds.WORKFLOW_EXECUTIONS,
@@ -15,6 +20,8 @@ _SHORT_NAMES = {
     "action": kinds.ACTION_EXECUTIONS,
     "ad": kinds.ACTION_DEFINITIONS,
     "definition": kinds.ACTION_DEFINITIONS,
+    "apr": kinds.APPROVAL_REQUESTS,
+    "approval": kinds.APPROVAL_REQUESTS,
 }
 _MOST_NAMES = 500
 

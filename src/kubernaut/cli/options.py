@@ -27,6 +27,8 @@ class Where:
     kubeconfig: Path | None = None
     context: str | None = None
     namespace: str | None = None
+    as_user: str = ""
+    as_groups: tuple[str, ...] = ()
 
     @property
     def namespace_or_default(self) -> str:
@@ -61,6 +63,16 @@ def cluster_options(function: F) -> F:
         "--kubeconfig",
         type=click.Path(path_type=Path),
         help="Kubeconfig file. Default: $KUBECONFIG, the pod's own account, ~/.kube/config.",
+    )(function)
+
+
+def impersonation_options(function: F) -> F:
+    """`--as` and `--as-group`; a command gets `as_user` and `as_groups`."""
+    function = click.option(
+        "--as-group", "as_groups", multiple=True, metavar="GROUP", help="A group of that user; may be repeated."
+    )(function)
+    return click.option(
+        "--as", "as_user", default="", metavar="USER", help="Speak as this user, if the cluster lets you."
     )(function)
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from kubernaut.cli.output import moment, parts, value_at
+from kubernaut.cli.output import moment, part, parts
 from kubernaut.cli.session import fetch
 from kubernaut.cluster import Cluster, Conflict, Forbidden, Invalid, Json, NotFound, ResourceKind, kinds
 from kubernaut.concurrency import SystemClock
@@ -22,7 +22,7 @@ async def ask(
     user = await _own_name(cluster)
     for tries_left in reversed(range(_TRIES)):
         found = await fetch(cluster, kinds.WORKFLOW_EXECUTIONS, name, namespace)
-        request: Json = {"type": what, "at": _timestamp(_now(found, step))}
+        request: Json = {"type": what, "at": timestamp(_now(found, step))}
         request |= {
             key: value for key, value in (("reason", reason), ("step", step), ("outcome", outcome)) if value
         }
@@ -48,7 +48,7 @@ async def stop_action(cluster: Cluster, found: Json, what: str, reason: str) -> 
     why = f": {reason}" if reason else "."
     stop = {
         "reason": _STOPS[what],
-        "at": _timestamp(SystemClock().now()),
+        "at": timestamp(SystemClock().now()),
         "message": f"{what.capitalize()} was requested by {user}{why}",
     }
     metadata = found["metadata"]
@@ -63,13 +63,27 @@ def _now(found: Json, step: str) -> datetime:
     return max([now, *(end for end in ends if end is not None)])
 
 
-def _timestamp(when: datetime) -> str:
+def timestamp(when: datetime) -> str:
+    """RFC 3339 with microseconds."""
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-async def _own_name(cluster: Cluster) -> str:
+async def signed(cluster: Cluster, body: Json) -> Json:
+    """A workflow with the name of who asks for it, where it does not say: whoever approves must be another one."""
+    if body["kind"] != kinds.WORKFLOW_EXECUTIONS.kind or part(body, "spec.requester"):
+        return body
+    username = await _own_name(cluster)
+    return {**body, "spec": {**body["spec"], "requester": {"username": username}}} if username else body
+
+
+async def own_identity(cluster: Cluster) -> Json:
+    """Who the server takes us for: `username` and `groups`; empty where it does not say."""
     try:
         review = await cluster.create(_SELF_REVIEWS, {}, field_manager="")
     except (NotFound, Forbidden, Invalid):
-        return ""
-    return str(value_at(review, "status.userInfo.username") or "")
+        return {}
+    return part(review, "status.userInfo")
+
+
+async def _own_name(cluster: Cluster) -> str:
+    return str((await own_identity(cluster)).get("username") or "")

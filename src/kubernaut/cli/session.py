@@ -18,6 +18,7 @@ from kubernaut.cluster import (
     Cluster,
     Forbidden,
     Gone,
+    Impersonation,
     Json,
     NotFound,
     ResourceKind,
@@ -47,8 +48,9 @@ def speak(work: Coroutine[Any, Any, T], *, for_long: bool = False) -> T:
 @asynccontextmanager
 async def connected(where: Where, terminal: Terminal, user: str = "kubernaut-cli") -> AsyncGenerator[Cluster]:
     """The cluster that the options and the environment name."""
+    named = Impersonation(where.as_user, where.as_groups) if where.as_user else None
     async with Cluster.connect(
-        where.kubeconfig, where.context, environment=terminal.environment, user=user
+        where.kubeconfig, where.context, environment=terminal.environment, user=user, impersonation=named
     ) as cluster:
         yield cluster
 

@@ -17,6 +17,7 @@ from kubernaut.cluster.connection import (
     Connection,
     Credentials,
     FixedLogin,
+    Impersonation,
     Login,
 )
 from kubernaut.cluster.errors import (
@@ -91,6 +92,7 @@ __all__ = [
     "FixedLogin",
     "Forbidden",
     "Gone",
+    "Impersonation",
     "Informer",
     "Invalid",
     "Json",

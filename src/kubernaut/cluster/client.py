@@ -6,7 +6,7 @@ Not here: how requests look (`requests`, pure) and how they are sent (`sender`).
 import codecs
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, cast
@@ -15,7 +15,7 @@ import msgspec
 
 from kubernaut.api.values import MOST_READ_LEVELS, without_depths
 from kubernaut.cluster import requests
-from kubernaut.cluster.connection import Connection
+from kubernaut.cluster.connection import Connection, Impersonation
 from kubernaut.cluster.errors import Gone, ServerError, error_from_answer
 from kubernaut.cluster.kinds import ResourceKind
 from kubernaut.cluster.requests import Json, PatchType, Propagation, Request
@@ -98,15 +98,19 @@ class Cluster:
         user: str = "",
         clock: Clock | None = None,
         timeout: float = 30.0,
+        impersonation: Impersonation | None = None,
     ) -> "Cluster":
         """Find the cluster: this file > KUBECONFIG > inside a pod > ~/.kube/config.
 
         `environment` is the process's environment, which this room does not read by itself; exec
-        plugins inherit it. Nothing is sent yet. Raises CannotConnect, naming file and context.
+        plugins inherit it. `impersonation` comes before the kubeconfig's own. Nothing is sent yet.
+        Raises CannotConnect, naming file and context.
         """
         from kubernaut.cluster.finding import find_connection
 
         connection = find_connection(kubeconfig, context, environment or {}, clock=clock)
+        if impersonation is not None:
+            connection = replace(connection, impersonation=impersonation)
         return cls(connection, user=user, clock=clock, timeout=timeout)
 
     async def __aenter__(self) -> "Cluster":

@@ -56,6 +56,21 @@ class FixedLogin:
 
 
 @dataclass(frozen=True)
+class Impersonation:
+    """In whose name requests are made; the server asks whether we may (RBAC verb `impersonate`)."""
+
+    user: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """As the Kubernetes documentation has them, under "User impersonation"."""
+        uid = [("Impersonate-Uid", self.uid)] if self.uid else []
+        return [("Impersonate-User", self.user), *(("Impersonate-Group", group) for group in self.groups), *uid]
+
+
+@dataclass(frozen=True)
 class Connection:
     """One API server and one user of it."""
 
@@ -69,6 +84,7 @@ class Connection:
     tls_server_name: str = ""
     proxy_url: str = ""
     credentials: Credentials = field(default_factory=FixedLogin)
+    impersonation: Impersonation | None = None
     source: str = ""
     """Where all this was read, for error messages: `context dev of /home/me/.kube/config`."""
 

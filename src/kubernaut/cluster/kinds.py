@@ -108,6 +108,7 @@ ACTION_EXECUTIONS = ResourceKind("execution.kubernaut.ai", "v1alpha1", "ActionEx
 ACTION_DEFINITIONS = ResourceKind(
     "kubernaut.ai", "v1alpha1", "ActionDefinition", "actiondefinitions", namespaced=False
 )
+APPROVAL_REQUESTS = ResourceKind("kubernaut.ai", "v1alpha1", "ApprovalRequest", "approvalrequests")
 
 BUILTIN = tuple(value for value in list(globals().values()) if isinstance(value, ResourceKind))
 """Every kind above."""

@@ -18,6 +18,7 @@ from kubernaut.cluster.connection import (
     Connection,
     Credentials,
     FixedLogin,
+    Impersonation,
     Login,
 )
 from kubernaut.cluster.errors import CannotConnect
@@ -49,6 +50,8 @@ class _User(msgspec.Struct, rename="kebab"):
     exec_: dict[str, Any] | None = msgspec.field(default=None, name="exec")
     auth_provider: dict[str, Any] | None = None
     impersonate: str = msgspec.field(default="", name="as")
+    impersonate_groups: tuple[str, ...] = msgspec.field(default=(), name="as-groups")
+    impersonate_uid: str = msgspec.field(default="", name="as-uid")
 
 
 class _Context(msgspec.Struct):
@@ -142,8 +145,19 @@ def load_kubeconfig(
         tls_server_name=cluster.tls_server_name,
         proxy_url=cluster.proxy_url,
         credentials=_credentials(config, decoded.user, cluster, source, environment, clock),
+        impersonation=_impersonation(config, decoded.user, source),
         source=source,
     )
+
+
+def _impersonation(config: _Kubeconfig, name: str, source: str) -> Impersonation | None:
+    found = config.entry("users", name)
+    user = _decoded(_User, *found, source) if found is not None else _User()
+    if not user.impersonate:
+        if user.impersonate_groups or user.impersonate_uid:
+            raise CannotConnect(f"user {name!r} of {source} has as-groups or as-uid without `as`")
+        return None
+    return Impersonation(user.impersonate, user.impersonate_groups, user.impersonate_uid)
 
 
 def _credentials(
@@ -165,8 +179,6 @@ def _credentials(
             f"user {name!r} of {source} uses auth-provider, which Kubernetes removed in 1.26; "
             f"use an exec plugin instead"
         )
-    if user.impersonate:
-        raise CannotConnect(f"user {name!r} of {source} impersonates: that is not supported")
     certificate = _client_certificate(user, folder, name, source)
     if user.token:
         return FixedLogin(Login(f"Bearer {user.token}", certificate))

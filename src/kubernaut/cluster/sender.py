@@ -152,7 +152,9 @@ class Sender:
             # Requests under way on the old certificate may end in peace.
             self._retired.append(session)
         tls = tls_context(self.connection, login.certificate)
+        named = self.connection.impersonation
         http = aiohttp.ClientSession(
+            headers=named.headers if named is not None else None,
             connector=aiohttp.TCPConnector(ssl=tls, limit=_MOST_CONNECTIONS, keepalive_timeout=_IDLE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             # Compressed answers cost more time than they save next to the API server.

@@ -57,6 +57,7 @@ class Caches:
         self.workflows = informer(kinds.WORKFLOW_EXECUTIONS)
         self.executions = informer(kinds.ACTION_EXECUTIONS)
         self.definitions = informer(kinds.ACTION_DEFINITIONS)
+        self.approvals = informer(kinds.APPROVAL_REQUESTS)
         self.fences = informer(kinds.LEASES, label_selector=_OURS)
         self.jobs = informer(kinds.JOBS, label_selector=_OURS)
         self.pods = informer(kinds.PODS, label_selector=_OURS)
@@ -71,6 +72,7 @@ class Caches:
             self.workflows,
             self.executions,
             self.definitions,
+            self.approvals,
             self.fences,
             self.jobs,
             self.pods,
@@ -141,7 +143,7 @@ def wake_turns(caches: Caches, wake_workflow: Callable[[Key], None], wake_action
         for name in _owners(new or old, "Job"):
             part_changed(key, None, caches.jobs.get(name, key[0]))
 
-    def claim_changed(key: Key, old: Json | None, new: Json | None) -> None:
+    def owned_changed(key: Key, old: Json | None, new: Json | None) -> None:
         for name in _owners(new or old, "WorkflowExecution"):
             wake_workflow((key[0], name))
 
@@ -157,7 +159,8 @@ def wake_turns(caches: Caches, wake_workflow: Callable[[Key], None], wake_action
     caches.fences.subscribe(fence_changed)
     caches.jobs.subscribe(part_changed)
     caches.pods.subscribe(pod_changed)
-    caches.claims.subscribe(claim_changed)
+    caches.claims.subscribe(owned_changed)
+    caches.approvals.subscribe(owned_changed)
     caches.warnings.subscribe(warned)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from kubernaut.admission import check, pinned_actions, spec_hash
 from kubernaut.api import names
 from kubernaut.api.action import ActionExecution
+from kubernaut.api.approval import ApprovalRequest
 from kubernaut.api.graph import Graph, graph_of, without
 from kubernaut.api.meta import JSON
 from kubernaut.api.values import is_too_deep
@@ -50,6 +51,7 @@ class WorkflowObserver:
         self._limits = limits
         self._executions = executions
         self._workflows = Decoded(caches.workflows, WorkflowExecution)
+        self._approvals = Decoded(caches.approvals, ApprovalRequest)
         self._evaluate = evaluate
         self._doors = doors
         self._resolved = resolved
@@ -107,9 +109,14 @@ class WorkflowObserver:
             faults=faults,
             obstacle=obstacle,
             actions=actions,
+            approvals=self._approvals_of(workflow),
             earlier=earlier,
             engine=_engine(workflow),
         )
+
+    def _approvals_of(self, workflow: WorkflowExecution) -> dict[str, ApprovalRequest]:
+        owned = self._caches.approvals.owned_by(workflow.metadata.uid)
+        return {request.metadata.name: request for request in map(self._approvals.view, owned)}
 
     def _shape(self, workflow: WorkflowExecution) -> tuple[str, Graph, Graph]:
         """Hash and graphs of the spec, computed once a generation."""

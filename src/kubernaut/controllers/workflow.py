@@ -7,7 +7,8 @@ import msgspec
 
 from kubernaut.api import names
 from kubernaut.api.action import ActionExecution, ActionSpec
-from kubernaut.api.meta import ObjectMeta, to_wire
+from kubernaut.api.approval import ApprovalRequest
+from kubernaut.api.meta import ObjectMeta, to_object, to_wire
 from kubernaut.api.workflow import WorkflowExecution, WorkflowStatus
 from kubernaut.cluster import (
     AlreadyExists,
@@ -29,6 +30,7 @@ from kubernaut.planning import decide_workflow
 from kubernaut.planning.facts import WorkflowFacts
 from kubernaut.planning.turns import (
     AddFinalizer,
+    CreateApproval,
     CreateExecution,
     CreateFence,
     CreateWorkspace,
@@ -36,6 +38,7 @@ from kubernaut.planning.turns import (
     RemoveFinalizer,
     StopExecution,
     WorkflowChange,
+    WriteApprovalStatus,
     WriteWorkflowStatus,
 )
 from kubernaut.telemetry import get_log
@@ -111,6 +114,10 @@ class WorkflowLoop:
                 await self._create_fence(workflow.metadata.namespace, change.execution)
             case StopExecution():
                 await self._stop(workflow.metadata.namespace, change)
+            case CreateApproval():
+                await self._create_approval(workflow, change)
+            case WriteApprovalStatus():
+                await self._write_approval(change)
             case WriteWorkflowStatus():
                 await self._write_status(workflow, change.status)
 
@@ -169,6 +176,32 @@ class WorkflowLoop:
             written = await self._cluster.get(kinds.LEASES, body["metadata"]["name"], execution.metadata.namespace)
         self._caches.fences.note(written)
 
+    async def _create_approval(self, workflow: WorkflowExecution, change: CreateApproval) -> None:
+        namespace = workflow.metadata.namespace
+        body = _approval_object(workflow, change)
+        try:
+            written = await self._cluster.create(kinds.APPROVAL_REQUESTS, body, namespace)
+        except AlreadyExists:
+            # Not ours if it has another owner: then the next turn does not see it, and comes here again.
+            written = await self._cluster.get(kinds.APPROVAL_REQUESTS, change.name, namespace)
+            if not _is_owned(written, workflow):
+                raise Conflict(f"{change.name} exists and belongs to something else; delete it") from None
+        self._caches.approvals.note(written)
+
+    async def _write_approval(self, change: WriteApprovalStatus) -> None:
+        meta = change.request.metadata
+        body = {
+            "apiVersion": change.request.api_version,
+            "kind": change.request.kind,
+            "metadata": {"name": meta.name, "namespace": meta.namespace, "resourceVersion": meta.resource_version},
+            "status": to_wire(change.status),
+        }
+        try:
+            written = await self._cluster.replace(kinds.APPROVAL_REQUESTS, body, "status")
+        except NotFound:
+            return
+        self._caches.approvals.note(written)
+
     async def _stop(self, namespace: str, change: StopExecution) -> None:
         body = {"metadata": {"uid": change.execution_uid}, "spec": {"stop": to_wire(change.stop)}}
         try:
@@ -192,6 +225,39 @@ class WorkflowLoop:
         self._recorder.workflow_moved(workflow, status)
 
 
+def _approval_object(workflow: WorkflowExecution, change: CreateApproval) -> Json:
+    meta = workflow.metadata
+    request = ApprovalRequest(metadata=ObjectMeta(name=change.name, namespace=meta.namespace), spec=change.spec)
+    return {
+        **to_object(request),
+        "metadata": {
+            "name": change.name,
+            "namespace": meta.namespace,
+            "labels": {
+                names.LABEL_MANAGED_BY: "kubernaut",
+                names.LABEL_WORKFLOW: names.label_value(meta.name),
+            },
+            "ownerReferences": [_owner(workflow)],
+        },
+    }
+
+
+def _is_owned(stored: Json, workflow: WorkflowExecution) -> bool:
+    owners = stored["metadata"].get("ownerReferences") or ()
+    return any(owner["uid"] == workflow.metadata.uid for owner in owners)
+
+
+def _owner(workflow: WorkflowExecution) -> Json:
+    return {
+        "apiVersion": workflow.api_version,
+        "kind": workflow.kind,
+        "name": workflow.metadata.name,
+        "uid": workflow.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
 def _execution_object(workflow: WorkflowExecution, change: CreateExecution) -> Json:
     spec: ActionSpec = change.spec
     meta = workflow.metadata
@@ -212,16 +278,7 @@ def _execution_object(workflow: WorkflowExecution, change: CreateExecution) -> J
                 names.LABEL_ACTION_TYPE: action_type,
                 names.LABEL_SEED_ACTION_TYPE: action_type,
             },
-            "ownerReferences": [
-                {
-                    "apiVersion": workflow.api_version,
-                    "kind": workflow.kind,
-                    "name": meta.name,
-                    "uid": meta.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [_owner(workflow)],
         },
         "spec": to_wire(spec),
     }

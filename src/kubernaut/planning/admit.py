@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from kubernaut.api.approval import ApprovalPhase
 from kubernaut.api.graph import descendants
 from kubernaut.api.names import FINALIZER
 from kubernaut.api.text import cut
 from kubernaut.api.workflow import PinnedAction, StepPhase, StepStatus, WorkflowPhase, WorkflowStatus, pin_key
+from kubernaut.planning.approval import Gate, close_requests, gate
 from kubernaut.planning.conditions import with_conditions
 from kubernaut.planning.directive import Directive, directive_of
 from kubernaut.planning.facts import Obstacle, WorkflowFacts
@@ -25,27 +27,77 @@ def admit(facts: WorkflowFacts) -> Turn[WorkflowChange]:
     """The turn of a workflow of which nothing has started yet."""
     workflow = facts.workflow
     if workflow.metadata.deletion_timestamp is not None:
+        # Its requests go with it, by their owner references.
         return Turn((RemoveFinalizer(),) if FINALIZER in workflow.metadata.finalizers else ())
     directive = directive_of(workflow, facts.now, facts.spec_hash, facts.limits, {})
     if directive.stop is not None:
-        return _write(facts, _stopped(facts, directive))
+        return _end(facts, _stopped(facts, directive), "The workflow was stopped.")
     if facts.faults:
-        return _write(facts, _refused(facts, _joined(facts)))
+        return _end(facts, _refused(facts, _joined(facts)), "The workflow was refused.")
     if facts.obstacle is not None:
         return _wait_for(facts, facts.obstacle)
-    if needs_approval(facts):
-        return _write(facts, _waiting_for_approval(facts))
-    if FINALIZER not in workflow.metadata.finalizers:
-        return Turn((AddFinalizer(),))
-    return _write(facts, _admitted(facts))
+    why = why_approval(facts)
+    if not why:
+        return _let_in(facts, None)
+    if not workflow.spec.requester.username:
+        return _end(facts, _refused(facts, _UNKNOWN_REQUESTER.format(why="; ".join(why))), "")
+    return _at_gate(facts, gate(facts, why))
 
 
-def needs_approval(facts: WorkflowFacts) -> bool:
-    """Whether a person has to agree first. No approval can be given yet: nothing passes this gate."""
-    return bool(_why_approval(facts))
+_UNKNOWN_REQUESTER = (
+    "spec.requester.username: is empty, and a person must approve ({why}): whoever approves must be another one "
+    "than whoever asked. Write your own user name there; `kubernaut run` does."
+)
 
 
-def _why_approval(facts: WorkflowFacts) -> list[str]:
+def _let_in(facts: WorkflowFacts, approved: Gate | None) -> Turn[WorkflowChange]:
+    told = approved.changes if approved is not None else ()
+    if FINALIZER not in facts.workflow.metadata.finalizers:
+        return Turn((*told, AddFinalizer()))
+    return Turn((*told, *_write(facts, _admitted(facts, approved)).changes))
+
+
+def _at_gate(facts: WorkflowFacts, at: Gate) -> Turn[WorkflowChange]:
+    """Nothing of the workflow exists yet but the request for its approval."""
+    status = facts.workflow.status
+    if at.phase == ApprovalPhase.APPROVED:
+        return _let_in(facts, at)
+    if at.phase == ApprovalPhase.PENDING:
+        if at.record is None:
+            # What is asked is created first, and recorded by the turn that sees it.
+            return Turn(at.changes)
+        waiting = replace(
+            status,
+            phase=WorkflowPhase.WAITING_APPROVAL,
+            reason="WaitingApproval",
+            message=cut(at.message, 2048),
+            approval_status=str(ApprovalPhase.PENDING),
+            approval=at.record,
+        )
+        expires = at.request.spec.expires_at if at.request is not None else None
+        return Turn((*at.changes, *_write(facts, waiting).changes), expires)
+    ended = replace(
+        status,
+        phase=WorkflowPhase.FAILED,
+        reason="ApprovalExpired" if at.phase == ApprovalPhase.EXPIRED else "Rejected",
+        message=cut(f"{at.message} Nothing had been started.", 4096),
+        approval_status=str(at.phase),
+        approval=at.record or status.approval,
+        completed_at=facts.now,
+    )
+    return Turn((*at.changes, *_write(facts, ended).changes))
+
+
+def _end(facts: WorkflowFacts, status: WorkflowStatus, why: str) -> Turn[WorkflowChange]:
+    """Nothing runs: what was asked of people is taken back."""
+    taken_back = tuple(close_requests(facts, ApprovalPhase.WITHDRAWN, why))
+    if taken_back and facts.workflow.status.approval_status:
+        status = replace(status, approval_status=str(ApprovalPhase.WITHDRAWN))
+    return Turn((*taken_back, *_write(facts, status).changes))
+
+
+def why_approval(facts: WorkflowFacts) -> list[str]:
+    """What makes the consent of a person necessary; empty where nothing does."""
     spec, limits = facts.workflow.spec, facts.limits
     why: list[str] = []
     if spec.requires_approval:
@@ -92,7 +144,7 @@ def _waiting_since(facts: WorkflowFacts) -> datetime:
     return next((c.last_transition_time for c in conditions if c.type == "Reconciling"), facts.now)
 
 
-def _admitted(facts: WorkflowFacts) -> WorkflowStatus:
+def _admitted(facts: WorkflowFacts, approved: Gate | None) -> WorkflowStatus:
     spec = facts.workflow.spec
     records = (
         *(_first_record(facts, step.name) for step in spec.steps),
@@ -109,6 +161,8 @@ def _admitted(facts: WorkflowFacts) -> WorkflowStatus:
         progress=f"{sum(1 for r in records if r.kept_from)}/{len(records)}",
         steps=records,
         actions=_pinned(facts),
+        approval_status=str(approved.phase) if approved is not None else "",
+        approval=approved.record if approved is not None else None,
     )
 
 
@@ -149,16 +203,6 @@ def _joined(facts: WorkflowFacts) -> str:
     text = "\n".join(str(fault) for fault in facts.faults)
     count = len(facts.faults)
     return text if len(text) <= 4000 else f"{text[:3900]}\n... of {count} faults; kubernaut lint shows all."
-
-
-def _waiting_for_approval(facts: WorkflowFacts) -> WorkflowStatus:
-    return replace(
-        facts.workflow.status,
-        phase=WorkflowPhase.WAITING_APPROVAL,
-        reason="WaitingApproval",
-        message=f"A person must approve: {'; '.join(_why_approval(facts))}.",
-        approval_status="Pending",
-    )
 
 
 def _stopped(facts: WorkflowFacts, directive: Directive) -> WorkflowStatus:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from kubernaut.api.action import ActionExecution, ActionSpec, ActionStatus, Change, Waiting
+from kubernaut.api.approval import ApprovalRequest
 from kubernaut.api.faults import Fault
 from kubernaut.api.graph import Graph
 from kubernaut.api.meta import JSON
@@ -26,6 +27,13 @@ class Limits:
     """How long a stopped action may take to end by itself."""
     unfenced_needs_approval: bool = True
     """Whether a workflow with an image that takes no fence waits for an approval."""
+    approval_quorum: int = 1
+    """How many people have to approve."""
+    approval_users: tuple[str, ...] = ()
+    approval_groups: tuple[str, ...] = ("system:authenticated",)
+    """Whose word counts, among those whom RBAC allows it. No user and no group: nobody's."""
+    approval_seconds: float = 900.0
+    """How long people have to decide."""
     judging_seconds: float = 120.0
     """How long a workflow waits for what its judgement needs (a registry that does not answer)."""
     job_ttl_seconds: int | None = None
@@ -98,6 +106,8 @@ class WorkflowFacts:
     """By step name."""
     verdicts: Mapping[str, WhenVerdict] = field(default_factory=dict[str, WhenVerdict])
     """By step name, for the steps that `conditions_to_ask` named."""
+    approvals: Mapping[str, ApprovalRequest] = field(default_factory=dict[str, ApprovalRequest])
+    """Requests that this workflow owns, by name; asked only until the workflow is admitted."""
     workspace: Literal["absent", "present", "foreign"] = "absent"
     earlier: Earlier | None = None
     trouble: str = ""

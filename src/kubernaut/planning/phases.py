@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from kubernaut.api.action import ActionPhase as A
+from kubernaut.api.approval import ApprovalPhase as R
 from kubernaut.api.workflow import StepPhase as S
 from kubernaut.api.workflow import WorkflowPhase as W
 
@@ -60,6 +61,18 @@ ACTION: Mapping[A, frozenset[A]] = {
     **{end: frozenset[A]() for end in _ACTION_ENDS},
 }
 
+_APPROVAL_ENDS = frozenset({R.REJECTED, R.EXPIRED, R.WITHDRAWN})
+
+APPROVAL: Mapping[R, frozenset[R]] = {
+    R.PENDING: frozenset({R.APPROVED, R.SUPERSEDED}) | _APPROVAL_ENDS,
+    # Until the run has started, somebody may still reject it and the plan may still change. Back to Pending goes
+    # what people's words do not bear out: then somebody else had written it.
+    R.APPROVED: frozenset({R.PENDING, R.SUPERSEDED}) | _APPROVAL_ENDS,
+    # The plan may become again what it was.
+    R.SUPERSEDED: frozenset({R.PENDING, R.APPROVED}) | _APPROVAL_ENDS,
+    **{end: frozenset[R]() for end in _APPROVAL_ENDS},
+}
+
 WORKFLOW_TERMINAL = frozenset(phase for phase, exits in WORKFLOW.items() if not exits)
 ACTION_TERMINAL = frozenset(phase for phase, exits in ACTION.items() if not exits)
 STEP_ENDED = _STEP_ENDS | {S.ROLLED_BACK}
@@ -68,7 +81,7 @@ STEP_ENDED = _STEP_ENDS | {S.ROLLED_BACK}
 STEP_FAILURES = frozenset({S.FAILED, S.TIMED_OUT, S.CANCELLED})
 """Ends that fail a workflow which nobody stopped. Cancelled is one: then somebody stopped the action alone."""
 
-P = TypeVar("P", W, S, A)
+P = TypeVar("P", W, S, A, R)
 
 
 def is_allowed(table: Mapping[P, frozenset[P]], before: P, after: P) -> bool:

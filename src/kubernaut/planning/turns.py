@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from kubernaut.api.action import ActionSpec, ActionStatus, Stop
+from kubernaut.api.approval import ApprovalRequest, ApprovalSpec, ApprovalStatus
 from kubernaut.api.workflow import WorkflowStatus
 
 
@@ -54,6 +55,22 @@ class StopExecution:
     execution: str
     execution_uid: str
     stop: Stop
+
+
+@dataclass(frozen=True)
+class CreateApproval:
+    """Ask people about one plan; the next turn sees the request and waits by it."""
+
+    name: str
+    spec: ApprovalSpec
+
+
+@dataclass(frozen=True)
+class WriteApprovalStatus:
+    """Tell what became of a request, over the object as it was seen."""
+
+    request: ApprovalRequest
+    status: ApprovalStatus
 
 
 @dataclass(frozen=True)
@@ -127,6 +144,8 @@ WorkflowChange = (
     | CreateExecution
     | CreateFence
     | StopExecution
+    | CreateApproval
+    | WriteApprovalStatus
     | WriteWorkflowStatus
 )
 ActionChange = (

@@ -117,6 +117,23 @@ class ExecutionSettings:
 
 
 @dataclass(frozen=True)
+class ApprovalSettings:
+    """Who has to agree to what needs an approval, and within which time."""
+
+    quorum: Annotated[int, Range(1, 16)] = 1
+    """How many people have to approve, each another one than who asked."""
+
+    users: Texts = ()
+    """User names whose word counts, besides `groups`. RBAC has to allow them the verb `approve` as well."""
+
+    groups: Texts = ("system:authenticated",)
+    """Groups whose members' word counts. The default leaves it to RBAC. Without users and groups: nobody's."""
+
+    timeout: Seconds = 900.0
+    """How long people have to decide; then the workflow ends as Failed (ApprovalExpired), and nothing has run."""
+
+
+@dataclass(frozen=True)
 class RegistrySettings:
     """Where contracts are read of images that the catalogue does not name."""
 
@@ -166,6 +183,7 @@ class Settings:
     cluster: ClusterSettings = ClusterSettings()
     controller: ControllerSettings = ControllerSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    approval: ApprovalSettings = ApprovalSettings()
     registry: RegistrySettings = RegistrySettings()
     retention: RetentionSettings = RetentionSettings()
     logging: LoggingSettings = LoggingSettings()

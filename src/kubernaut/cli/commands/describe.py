@@ -9,7 +9,7 @@ import click
 
 from kubernaut.cli.advice import has_ended, next_commands, why
 from kubernaut.cli.options import Where, cluster_options, execution_argument, namespace_option
-from kubernaut.cli.output import Json, age, colour_of, format_table, part, parts, print_data, took
+from kubernaut.cli.output import Json, age, colour_of, format_table, part, parts, print_data, took, value_at
 from kubernaut.cli.terminal import Terminal, current_terminal
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ async def _describe(terminal: Terminal, where: Where, target: str) -> None:
         if kind is kinds.ACTION_DEFINITIONS:
             print_data(terminal, {"metadata": {"name": name}, "spec": found["spec"]}, "yaml")
             return
+        request = await _request(cluster, found)
         obstacles = await _obstacles(cluster, found)
         events = await cluster.list(
             kinds.EVENTS,
@@ -49,8 +50,14 @@ async def _describe(terminal: Terminal, where: Where, target: str) -> None:
             field_selector=f"involvedObject.kind={kind.kind},involvedObject.name={name}",
         )
     now = SystemClock().now()
-    for line in description(terminal, found, now, obstacles):
+    is_request = kind is kinds.APPROVAL_REQUESTS
+    for line in () if is_request else description(terminal, found, now, obstacles):
         terminal.say(line)
+    if request is not None:
+        from kubernaut.cli.deciding import description as asked
+
+        for line in asked(terminal, request, now):
+            terminal.say(line)
     # The server may select by fewer fields than asked for (an embedded cluster may not know these).
     ours = [
         event for event in events.items if part(event, "involvedObject").get("uid") == found["metadata"]["uid"]
@@ -59,6 +66,21 @@ async def _describe(terminal: Terminal, where: Where, target: str) -> None:
         terminal.say(line)
     for line in _next(found):
         terminal.say(line)
+
+
+async def _request(cluster: "Cluster", found: Json) -> Json | None:
+    """The ApprovalRequest that is meant, or that a workflow waits for."""
+    from kubernaut.cluster import ClusterError, kinds
+
+    if found["kind"] == kinds.APPROVAL_REQUESTS.kind:
+        return found
+    name = value_at(found, "status.approval.request.name")
+    if not name or value_at(found, "status.phase") != "WaitingApproval":
+        return None
+    try:
+        return await cluster.get(kinds.APPROVAL_REQUESTS, str(name), found["metadata"]["namespace"])
+    except ClusterError:
+        return None
 
 
 async def _obstacles(cluster: "Cluster", found: Json) -> list[str]:

@@ -50,7 +50,8 @@ def command(
 ) -> None:
     """List executions, or print one.
 
-    KIND is wfe (WorkflowExecution, the default), ae (ActionExecution) or ad (ActionDefinition).
+    KIND is wfe (WorkflowExecution, the default), ae (ActionExecution), ad (ActionDefinition) or apr
+    (ApprovalRequest).
     """
     from kubernaut.cli.session import speak
 
@@ -68,7 +69,7 @@ async def _get(terminal: Terminal, where: Where, wanted: _Wanted) -> None:
     kind = kind_named(wanted.words[0]) if wanted.words else kinds.WORKFLOW_EXECUTIONS
     names = wanted.words[1:] if kind is not None else wanted.words
     if kind is None and len(names) > 1 and nearest_kind(names[0]):
-        mend = f"Did you mean {nearest_kind(names[0])}? There are wfe, ae and ad."
+        mend = f"Did you mean {nearest_kind(names[0])}? There are wfe, ae, ad and apr."
         raise CommandFailed(f"there is no kind {names[0]!r}", mend=mend, code=Exit.USAGE)
     kind = kind or kinds.WORKFLOW_EXECUTIONS
     if names and wanted.everywhere:

@@ -158,8 +158,10 @@ class _Retry:
 
     async def _create(self, cluster: "Cluster", body: Json, name: str) -> Json:
         """Under the next free name; only with --again under another than the first. Raises CommandFailed."""
+        from kubernaut.cli.requests import signed
         from kubernaut.cluster import AlreadyExists, kinds
 
+        body = await signed(cluster, body)
         kind, namespace = kinds.WORKFLOW_EXECUTIONS, body["metadata"]["namespace"]
         for step in range(1, _MOST_TRIES):
             body["metadata"]["name"] = self._numbered(name, step)

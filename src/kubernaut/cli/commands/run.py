@@ -121,10 +121,11 @@ class _Submission:
             self._terminal.say(f"{kind.kind.lower()}/{name} {change}{self._suffix}")
 
     async def _submit(self, cluster: "Cluster", kind: "ResourceKind", manifest: "Manifest") -> Json:
+        from kubernaut.cli.requests import signed
         from kubernaut.cli.session import create
         from kubernaut.cluster import AlreadyExists
 
-        body = self._placed(manifest.document)
+        body = await signed(cluster, self._placed(manifest.document))
         namespace = _namespace(body)
         try:
             created = await create(cluster, kind, body, namespace, dry_run=self._dry_run)

@@ -52,6 +52,7 @@ _OUR_PLURALS = {
     "workflowexecutions": names.WORKFLOW_GROUP,
     "actionexecutions": names.EXECUTION_GROUP,
     "actiondefinitions": names.GROUP,
+    "approvalrequests": names.GROUP,
 }
 
 
@@ -63,6 +64,9 @@ def _execution_rules() -> list[Json]:
         ),
         _rule(names.EXECUTION_GROUP, ["actionexecutions"], "get list watch create patch update delete"),
         _rule(names.EXECUTION_GROUP, ["actionexecutions/status", "actionexecutions/finalizers"], "patch update"),
+        # `patch` and `delete` of requests are not among them: it asks, and says what came of it.
+        _rule(names.GROUP, ["approvalrequests"], "get list watch create"),
+        _rule(names.GROUP, ["approvalrequests/status"], "update"),
         _rule("batch", ["jobs"], "get list watch create patch delete"),
         _rule("", ["pods"], "get list watch"),
         _rule("", ["pods/log"], "get"),
@@ -87,9 +91,12 @@ def _user_roles() -> list[Json]:
     submit = _rule(names.WORKFLOW_GROUP, ["workflowexecutions"], "create patch delete")
     viewer = _role("ClusterRole", "kubernaut-viewer", "", [*look, *logs])
     operator = _role("ClusterRole", "kubernaut-operator", "", [*look, *logs, submit])
+    # Not aggregated into any role: whose word counts is said on purpose.
+    decide = _rule(names.GROUP, ["approvalrequests"], "patch approve")
+    approver = _role("ClusterRole", "kubernaut-approver", "", [*look, *logs, decide])
     viewer["metadata"]["labels"] |= {f"{_RBAC}/aggregate-to-view": "true"}
     operator["metadata"]["labels"] |= {f"{_RBAC}/aggregate-to-admin": "true"}
-    return [viewer, operator]
+    return [viewer, operator, approver]
 
 
 def _role(kind: str, name: str, namespace: str, rules: list[Json]) -> Json:

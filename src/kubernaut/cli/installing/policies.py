@@ -1,14 +1,17 @@
 """What RBAC cannot say, as admission policies of the API server (admissionregistration.k8s.io/v1).
 
-A pod may write into a fence only its own name, only while nobody holds it; and nobody may ask for something in
-another's name.
+A pod may write into a fence only its own name, only while nobody holds it; nobody may ask for something in
+another's name; and nobody may decide about a plan who asked for it, in another's name, or without being asked.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from kubernaut.api import names
+from kubernaut.cli.installing.controller import CONTROLLER
 from kubernaut.cli.installing.places import PART_OF
-from kubernaut.cli.options import EXECUTION_NAMESPACE
+from kubernaut.cli.options import EXECUTION_NAMESPACE, SYSTEM_NAMESPACE
 
 Json = dict[str, Any]
 
@@ -35,6 +38,43 @@ REQUESTER_RULES = {
     ),
 }
 
+_SAID = "object.spec.?decisions.orValue([]).filter(said, !(said in oldObject.spec.?decisions.orValue([])))"
+"""The decisions that this change adds."""
+_CONTROLLER_USER = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{CONTROLLER}"
+_MAY_APPROVE = (
+    f"authorizer.group('{names.GROUP}').resource('approvalrequests').namespace(object.metadata.namespace)"
+    ".name(object.metadata.name).check('approve').allowed()"
+)
+ASKING_RULES = {
+    f"{_USER} == '{_CONTROLLER_USER}'": "only the controller asks for approvals, and says what came of them",
+}
+DECISION_RULES = {
+    f"variables.said.all(said, has(said.by.username) && said.by.username == {_USER})": (
+        "the author of a decision must be you"
+    ),
+    "variables.said.all(said, !has(said.by.groups) || said.by.groups.all(g, g in request.userInfo.groups))": (
+        "the groups of a decision must be yours"
+    ),
+    "variables.said.all(said, said.planHash == object.spec.planHash)": (
+        "the decision is about another plan: look at this one first"
+    ),
+    "size(variables.said) == 0 || !has(oldObject.status) || !has(oldObject.status.phase) || "
+    "oldObject.status.phase == 'Pending' || "
+    "(oldObject.status.phase == 'Approved' && variables.said.all(said, said.decision == 'reject'))": (
+        "this request is decided, or over"
+    ),
+    "size(variables.said) == 0 || (has(object.spec.requestedBy.username) && "
+    f"object.spec.requestedBy.username != '' && object.spec.requestedBy.username != {_USER})": (
+        "who asked for a workflow cannot decide about it"
+    ),
+    "size(variables.said) == 0 || (has(object.spec.approvers) && "
+    f"(object.spec.approvers.?users.orValue([]).exists(one, one == {_USER}) || "
+    "object.spec.approvers.?groups.orValue([]).exists(one, one in request.userInfo.groups)))": (
+        "you are not among the approvers of this request"
+    ),
+    f"size(variables.said) == 0 || {_MAY_APPROVE}": "you need the verb approve on approvalrequests",
+}
+
 
 def policy_manifests() -> list[Json]:
     """Policies and their bindings."""
@@ -47,11 +87,21 @@ def policy_manifests() -> list[Json]:
             _resources(names.WORKFLOW_GROUP, names.VERSION, "workflowexecutions", "CREATE", "UPDATE")
         ]
     }
+    requests = (names.GROUP, names.VERSION)
+    asking = {
+        "resourceRules": [
+            _resources(*requests, "approvalrequests", "CREATE"),
+            _resources(*requests, "approvalrequests/status", "UPDATE"),
+        ]
+    }
+    deciding = {"resourceRules": [_resources(*requests, "approvalrequests", "UPDATE")]}
     # Only actions are held to the fence: the controller arms and voids it.
     condition = {"name": "is-an-action", "expression": f"'{_ACTIONS}' in request.userInfo.groups"}
     return [
         *_policy("kubernaut-fences", fences, FENCE_RULES, [condition]),
         *_policy("kubernaut-requesters", requesters, REQUESTER_RULES, []),
+        *_policy("kubernaut-asking", asking, ASKING_RULES, []),
+        *_policy("kubernaut-decisions", deciding, DECISION_RULES, [], {"said": _SAID}),
     ]
 
 
@@ -64,12 +114,19 @@ def _resources(group: str, version: str, plural: str, *operations: str) -> Json:
     }
 
 
-def _policy(name: str, match: Json, rules: dict[str, str], conditions: list[Json]) -> list[Json]:
+def _policy(
+    name: str,
+    match: Json,
+    rules: dict[str, str],
+    conditions: list[Json],
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> list[Json]:
     metadata = {"name": name, "labels": dict(PART_OF)}
     spec: Json = {
         "failurePolicy": "Fail",
         "matchConstraints": match,
         **({"matchConditions": conditions} if conditions else {}),
+        **({"variables": [{"name": n, "expression": e} for n, e in variables.items()]} if variables else {}),
         "validations": [
             {"expression": expression, "message": message, "reason": "Forbidden"}
             for expression, message in rules.items()
