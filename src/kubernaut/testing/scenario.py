@@ -1,12 +1,11 @@
 """A scenario: something that is ill, what makes it ill, a workflow, and what is to become of both.
 
 A folder of `workload.yaml`, `fault.yaml` (if anything goes wrong on top), `workflow.yaml`, `expectation.yaml` and
-a `README.md`. docs/simulator.md tells of the files.
+a `README.md`. docs/simulator.md tells of the files. All is read, and complained about, before anything runs.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,27 +13,26 @@ import msgspec
 import yaml
 
 from kubernaut.api.duration import from_duration
-from kubernaut.cluster import ClusterError, kinds
-from kubernaut.concurrency import Clock, SystemClock
-from kubernaut.devcluster.errors import AlreadyExists, Invalid
-from kubernaut.devcluster.faults import Fault
-from kubernaut.sdk.declare import AnyAction
+from kubernaut.devcluster.faults import Fault, storm
 from kubernaut.testing.checks import Check
 from kubernaut.testing.installing import RUNS
-from kubernaut.testing.stage import WORKFLOWS, NotInTime, Stage, open_stage
+from kubernaut.testing.stage import resource_of
 
 Json: TypeAlias = dict[str, Any]
 SIMULATOR = "simulator.kubernaut.ai/v1"
+"""The apiVersion of what is no object of Kubernetes in fault.yaml."""
+_EXPECTATION = "expectation.yaml"
+_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 class ScenarioInvalid(ValueError):
-    """A file of a scenario says what there is not."""
+    """A file of a scenario says what there is not, or is not there."""
 
 
 class WorkflowEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
     """What is to become of one workflow."""
 
-    phase: str
+    phase: str = "Completed"
     steps: Mapping[str, str] = {}
     """Phases by step."""
     reason: str = ""
@@ -65,23 +63,72 @@ class Expectation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     quiet: str = "2m"
     """How long all that has to stay so."""
 
+    def __post_init__(self) -> None:
+        for text in (self.within, self.quiet):
+            from_duration(text)
+        for place in self.untouched:
+            Place.parse(place)
+        for check in (*self.well, *self.ill, *self.mended):
+            if not check.pods:
+                resource_of((check.object or check.absent).partition("/")[0])
 
-class _Deleted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An object by name."""
+
+    namespace: str
+    kind: str
+    """In lower case."""
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Place":
+        """Raises ValueError."""
+        parts = text.split("/")
+        if len(parts) != 3:
+            raise ValueError(f"{text} is not namespace/kind/name")
+        resource_of(parts[1])
+        return cls(*parts)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.kind}/{self.name}"
+
+
+class Deletions(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="Deleted"
+):
     """In fault.yaml: objects that somebody deletes."""
 
     api_version: str
-    kind: str
     objects: tuple[str, ...]
     """`namespace/kind/name`."""
 
+    def __post_init__(self) -> None:
+        for place in self.objects:
+            Place.parse(place)
 
-class _Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """In fault.yaml: what goes wrong below kubernaut."""
+
+class Weather(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="Faults"
+):
+    """In fault.yaml: what goes wrong below kubernaut, from now on."""
 
     api_version: str
-    kind: str
-    faults: tuple[Fault, ...]
+    faults: tuple[Fault, ...] = ()
+    storm: int | None = None
+    """A mixture of everything that passes by itself, by its seed."""
+    users: tuple[str, ...] = ()
+    """Whom the storm befalls; empty means everybody."""
     seed: int = 0
+    """Of the chances."""
+
+    @property
+    def all_faults(self) -> Sequence[Fault]:
+        """Those that are named, and those of the storm."""
+        if self.storm is None:
+            return self.faults
+        return (*self.faults, *(msgspec.structs.replace(one, users=self.users) for one in storm(self.storm)))
 
 
 @dataclass(frozen=True)
@@ -91,172 +138,93 @@ class Scenario:
     name: str
     expectation: Expectation
     workload: Sequence[Json]
-    fault: Sequence[Json]
+    changes: Sequence[Json]
+    """Objects of fault.yaml, which are applied over the workload."""
+    breaks: Sequence[Deletions | Weather]
+    """What else goes wrong, afterwards and in this order."""
     workflows: Sequence[Json]
 
-
-@dataclass
-class Result:
-    """How it went."""
-
-    name: str
-    failure: str = ""
-    """What was not as expected; empty when all was."""
-    phases: dict[str, str] = field(default_factory=dict[str, str])
-    """What became of each workflow."""
-    simulated_seconds: float = 0.0
-    real_seconds: float = 0.0
+    @property
+    def ends(self) -> str:
+        """In which phases its workflows are to end, for people."""
+        phases = sorted({end.phase for end in self.expectation.workflows.values()})
+        return ", ".join(phases)
 
 
-def read_scenario(folder: Path) -> Scenario:
-    """Raises ScenarioInvalid, naming the file."""
-    if not (folder / "expectation.yaml").is_file():
-        raise ScenarioInvalid(f"{folder} is no scenario: it has no expectation.yaml")
-    try:
-        expectation = msgspec.convert(yaml.safe_load((folder / "expectation.yaml").read_text()), Expectation)
-    except (yaml.YAMLError, msgspec.ValidationError, UnicodeError) as error:
-        raise ScenarioInvalid(f"{folder / 'expectation.yaml'}: {error}") from error
-    return Scenario(
-        folder.name,
-        expectation,
-        _documents(folder / "workload.yaml"),
-        _documents(folder / "fault.yaml"),
-        _documents(folder / "workflow.yaml"),
-    )
+def shipped_scenarios() -> Path:
+    """The folder of the scenarios in the box: inside the package, or beside the sources in a checkout."""
+    installed = _PACKAGE / "scenarios"
+    return installed if installed.is_dir() else _PACKAGE.parent.parent / "scenarios"
+
+
+def find_scenario(name: str, *folders: Path) -> Scenario:
+    """By its name in one of the folders, or in the box; a path of a folder is taken as it is.
+
+    Raises ScenarioInvalid.
+    """
+    if "/" in name:
+        return read_scenario(Path(name))
+    places = [*folders, shipped_scenarios()]
+    for place in places:
+        if (place / name / _EXPECTATION).is_file():
+            return read_scenario(place / name)
+    known = sorted({found.parent.name for place in places for found in place.glob(f"*/{_EXPECTATION}")})
+    raise ScenarioInvalid(f"there is no scenario {name}; there are {', '.join(known)}")
 
 
 def read_scenarios(folder: Path) -> list[Scenario]:
     """All below a folder, by name. Raises ScenarioInvalid."""
-    return [read_scenario(found.parent) for found in sorted(folder.glob("*/expectation.yaml"))]
+    return [read_scenario(found.parent) for found in sorted(folder.glob(f"*/{_EXPECTATION}"))]
 
 
-async def run_scenario(
-    scenario: Scenario,
-    *,
-    workflows: Sequence[Json] | None = None,
-    actions: Sequence[AnyAction] | None = None,
-    clock: Clock | None = None,
-) -> Result:
-    """Play it to its end. `workflows` take the place of its own.
-
-    `actions`: by default those in the box. `clock`: by default a virtual one.
-    """
-    with tempfile.TemporaryDirectory(prefix="scenario-") as folder:
-        async with open_stage(Path(folder), actions=actions, clock=clock) as stage:
-            return await play(stage, scenario, workflows)
-
-
-async def play(stage: Stage, scenario: Scenario, workflows: Sequence[Json] | None = None) -> Result:
-    """The same on a stage that is open."""
-    real = SystemClock()
-    result, began, began_for_real = Result(scenario.name), stage.clock.monotonic(), real.monotonic()
+def read_scenario(folder: Path) -> Scenario:
+    """Raises ScenarioInvalid, naming the file."""
+    path = folder / _EXPECTATION
+    if not path.is_file():
+        raise ScenarioInvalid(f"{folder} is no scenario: it has no {_EXPECTATION}")
     try:
-        await _play(stage, scenario, workflows, result)
-    except (NotInTime, ClusterError) as error:
-        result.failure = str(error)
-    result.simulated_seconds = stage.clock.monotonic() - began
-    result.real_seconds = real.monotonic() - began_for_real
-    return result
-
-
-async def _play(stage: Stage, scenario: Scenario, workflows: Sequence[Json] | None, result: Result) -> None:
-    expected = scenario.expectation
-    seconds = from_duration(expected.within)
-    await stage.add(*scenario.workload, out_of_reach=expected.out_of_reach)
-    await stage.until(*expected.well, seconds=seconds)
-    await _befall(stage, scenario.fault)
-    await stage.until(*expected.ill, seconds=seconds)
-    before = {name: _identity(stage, name) for name in expected.untouched}
-    given = scenario.workflows if workflows is None else workflows
-    submitted = _submit(stage, given, expected if workflows is None else None)
-    ends = {name: expected.workflows.get(name) for name in submitted}
-    for name, end in ends.items():
-        phases = [end.phase] if end is not None else ["Completed"]
-        await stage.until_phase(name, *phases, seconds=seconds)
-    await stage.until(*expected.mended, seconds=seconds)
-    await stage.clock.sleep(from_duration(expected.quiet))
-    for name, end in ends.items():
-        found = stage.workflow(name)
-        result.phases[name] = found["status"]["phase"]
-        _compare(name, found, end or WorkflowEnd(phase="Completed"))
-    for check in expected.mended:
-        if said := stage.missing(check):
-            raise NotInTime(f"it did not last {expected.quiet}: {said}")
-    for name, identity in before.items():
-        if _identity(stage, name) != identity:
-            raise NotInTime(f"{name} was changed, and was not to be")
-
-
-async def _befall(stage: Stage, fault: Sequence[Json]) -> None:
-    """Changes first, then what breaks the cluster itself."""
+        expectation = msgspec.convert(yaml.safe_load(path.read_text()), Expectation)
+    except (yaml.YAMLError, msgspec.ValidationError, UnicodeError) as error:
+        raise ScenarioInvalid(f"{path}: {error}") from error
+    fault = read_objects(folder / "fault.yaml")
     ours = [one for one in fault if one.get("apiVersion") == SIMULATOR]
-    await stage.add(*(one for one in fault if one not in ours))
-    for one in ours:
-        if one["kind"] == "Deleted":
-            for place in msgspec.convert(one, _Deleted).objects:
-                namespace, kind, name = place.split("/")
-                await stage.cluster.delete(_kind(kind), name, namespace)
-        else:
-            wanted = msgspec.convert(one, _Faults)
-            stage.dev.faults.reseed(wanted.seed)
-            for single in wanted.faults:
-                await stage.dev.faults.add(single)
-
-
-def _submit(stage: Stage, workflows: Sequence[Json], expected: Expectation | None) -> list[str]:
-    submitted: list[str] = []
-    refused = dict(expected.refused) if expected is not None else {}
-    for workflow in workflows:
-        name = str(workflow["metadata"].get("name", ""))
-        try:
-            # In process: a server that is away is the controller's trouble, and none of whoever watches.
-            stage.dev.store.create(WORKFLOWS, workflow, RUNS)
-            submitted.append(name)
-        except (AlreadyExists, Invalid) as error:
-            if refused.get(name, "\0") not in str(error):
-                raise NotInTime(f"workflow {name} was refused: {error}") from error
-            del refused[name]
-    if refused:
-        raise NotInTime(f"workflow {next(iter(refused))} was to be refused, and was not")
-    return submitted
-
-
-def _compare(name: str, found: Json, end: WorkflowEnd) -> None:
-    status = found["status"]
-    if status["phase"] != end.phase:
-        raise NotInTime(f"workflow {name} went on to {status['phase']}")
-    steps = {step["name"]: step.get("phase", "") for step in status.get("steps", [])}
-    for step, phase in end.steps.items():
-        if steps.get(step) != phase:
-            raise NotInTime(f"step {step} of {name} is {steps.get(step, 'not there')}, not {phase}")
-    if end.reason and end.reason not in str(status):
-        raise NotInTime(f"workflow {name} does not say {end.reason!r}: {status.get('message', '')}")
-
-
-def _identity(stage: Stage, place: str) -> tuple[str, int]:
-    namespace, kind, name = place.split("/")
-    found = stage.find(kind, name, namespace)
-    if found is None:
-        raise NotInTime(f"{place} is gone")
-    return found["metadata"]["uid"], found["metadata"].get("generation", 0)
-
-
-def _kind(word: str) -> Any:
-    return next(
-        one for one in vars(kinds).values() if isinstance(one, kinds.ResourceKind) and one.kind.lower() == word
+    try:
+        breaks = msgspec.convert(ours, list[Deletions | Weather])
+    except msgspec.ValidationError as error:
+        raise ScenarioInvalid(f"{folder / 'fault.yaml'}: {error}") from error
+    scenario = Scenario(
+        folder.resolve().name,
+        expectation,
+        read_objects(folder / "workload.yaml"),
+        [one for one in fault if one not in ours],
+        breaks,
+        read_objects(folder / "workflow.yaml"),
     )
+    _refuse_strangers(scenario, path)
+    return scenario
 
 
-def _documents(path: Path) -> list[Json]:
+def read_objects(path: Path) -> list[Json]:
+    """The documents of a file, none where there is no such file; workflows in the namespace of executions.
+
+    Raises ScenarioInvalid.
+    """
     if not path.is_file():
         return []
     try:
         found: list[Any] = [one for one in yaml.safe_load_all(path.read_text()) if one]
     except (yaml.YAMLError, UnicodeError) as error:
         raise ScenarioInvalid(f"{path}: {error}") from error
-    if not all(isinstance(one, dict) and "kind" in one for one in found):
-        raise ScenarioInvalid(f"{path}: every document is an object with a kind")
+    for one in found:
+        if not isinstance(one, dict) or not {"apiVersion", "kind"} <= one.keys():
+            raise ScenarioInvalid(f"{path}: every document is an object with apiVersion and kind")
     return [_placed(one) for one in found]
+
+
+def name_of(one: Json) -> str:
+    """Empty where it has none."""
+    metadata: Json = one.get("metadata") or {}
+    return str(metadata.get("name", ""))
 
 
 def _placed(one: Json) -> Json:
@@ -264,3 +232,14 @@ def _placed(one: Json) -> Json:
         return one
     metadata: Json = one.get("metadata") or {}
     return {**one, "metadata": {**metadata, "namespace": RUNS}}
+
+
+def _refuse_strangers(scenario: Scenario, path: Path) -> None:
+    """An expectation of a workflow that nobody submits would never fail."""
+    there = {name_of(one) for one in scenario.workflows}
+    expected = scenario.expectation
+    for name in (*expected.workflows, *expected.refused):
+        if name not in there:
+            raise ScenarioInvalid(f"{path}: there is no workflow {name} in workflow.yaml")
+    for name in sorted(there - {*expected.workflows, *expected.refused}):
+        raise ScenarioInvalid(f"{path}: says nothing of workflow {name}")

@@ -13,6 +13,7 @@ from kubernaut.concurrency import Clock, Supervisor, SystemClock, VirtualClock
 from kubernaut.controllers import Controller
 from kubernaut.controllers.controller import ControllerSettings
 from kubernaut.devcluster import DevCluster
+from kubernaut.devcluster.faults import Fault
 from kubernaut.devcluster.node import Account, Node, NodeSettings
 from kubernaut.devcluster.node.logs import ContainerLog
 from kubernaut.devcluster.node.machinery import Machinery, signer
@@ -28,7 +29,7 @@ from kubernaut.testing.installing import RUNS, image_of, manifests_of
 WORKFLOWS = "workflowexecutions.workflowexecution.kubernaut.ai"
 _LOOK_SECONDS = 1.0
 _KINDS = {one.kind.lower(): one for one in vars(kinds).values() if isinstance(one, ResourceKind)}
-_ENDED = frozenset({"Completed", "PartiallyCompleted", "Failed", "Cancelled", "Aborted", "TimedOut"})
+ENDED = frozenset({"Completed", "PartiallyCompleted", "Failed", "Cancelled", "Aborted", "TimedOut", "RolledBack"})
 
 
 class NotInTime(AssertionError):
@@ -93,7 +94,7 @@ class Stage:
 
     async def until_ended(self, name: str, seconds: float = 3600.0) -> Json:
         """The workflow in the phase in which it ends. Raises NotInTime after so many seconds of the cluster."""
-        return await self.until_phase(name, *_ENDED, seconds=seconds)
+        return await self.until_phase(name, *ENDED, seconds=seconds)
 
     async def until_phase(self, name: str, *phases: str, seconds: float = 3600.0) -> Json:
         """The workflow, once it is in one of these phases. Raises NotInTime."""
@@ -114,12 +115,28 @@ class Stage:
         return missing(check, self.find, lambda namespace: self.dev.store.list("pods", namespace).items)
 
     def find(self, kind: str, name: str, namespace: str) -> Json | None:
-        """An object by its kind in lower case; None where it is not there. Raises KeyError."""
-        resource = _KINDS.get(kind)
-        if resource is None:
-            raise KeyError(f"there is no kind {kind}")
+        """An object by its kind in lower case; None where it is not there. Raises ValueError."""
+        resource = resource_of(kind)
         key = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
         return self.dev.store.find(key, name, namespace if resource.namespaced else None)
+
+    async def while_holds(self, *checks: Check, seconds: float) -> str:
+        """Look on for so many seconds; what ceased to be so, with a word about when, or empty."""
+        began = self.clock.monotonic()
+        while (passed := self.clock.monotonic() - began) < seconds:
+            for said in map(self.missing, checks):
+                if said:
+                    return f"after {passed:g} s: {said}"
+            await self.clock.sleep(min(_LOOK_SECONDS, seconds - passed))
+        return ""
+
+    async def break_it(self, *faults: Fault, seed: int = 0) -> None:
+        """Have the faults from now on; with the same seed and requests, the same ones are met. `storm(seed)` of
+        `kubernaut.devcluster.faults` makes a mixture. Raises devcluster.errors.BadRequest for an unknown node.
+        """
+        self.dev.faults.reseed(seed)
+        for fault in faults:
+            await self.dev.faults.add(fault)
 
     async def _until(self, lacking: Callable[[], str], seconds: float) -> None:
         end = self.clock.monotonic() + seconds
@@ -208,6 +225,14 @@ async def open_stage(
             failure = error
     if failure is not None:
         raise failure
+
+
+def resource_of(kind: str) -> ResourceKind:
+    """By its kind in lower case. Raises ValueError."""
+    found = _KINDS.get(kind)
+    if found is None:
+        raise ValueError(f"there is no kind {kind!r}; there are {', '.join(sorted(_KINDS))}")
+    return found
 
 
 def phase_of(workflow: Json) -> str:
