@@ -28,6 +28,7 @@ from kubernaut.engines.job import compile_fence, compile_inputs, compile_job
 from kubernaut.planning import decide_action
 from kubernaut.planning.conditions import with_action_conditions
 from kubernaut.planning.facts import ActionFacts
+from kubernaut.planning.recording import Witness
 from kubernaut.planning.turns import (
     IRREVERSIBLE,
     ActionChange,
@@ -38,6 +39,7 @@ from kubernaut.planning.turns import (
     MakeSure,
     ReleaseJob,
     StartJob,
+    Turn,
     VoidFence,
     WriteActionStatus,
 )
@@ -64,6 +66,7 @@ class ActionLoop:
         self._observer = observer
         self._limiter = limiter
         self._recorder = recorder
+        self.witness: Witness | None = None
         self._troubles: dict[Key, Waiting] = {}
         """Why the cluster refused a Job at the last try. Lost with the process, found again at the next try."""
 
@@ -73,7 +76,7 @@ class ActionLoop:
         if facts is None:
             self._troubles.pop(key, None)
             return None
-        turn = decide_action(facts)
+        turn = self._decide(facts)
         for change in turn.changes:
             if isinstance(change, IRREVERSIBLE) and not await self._is_still_right(key, change):
                 # What was found is in the caches now; should it be only the time, look again soon.
@@ -86,7 +89,13 @@ class ActionLoop:
         if not await self._observer.refresh(key, change.attempt):
             return False
         facts = await self._observer.observe(key, self._troubles.get(key))
-        return facts is not None and change in decide_action(facts).changes
+        return facts is not None and change in self._decide(facts).changes
+
+    def _decide(self, facts: ActionFacts) -> Turn[ActionChange]:
+        turn = decide_action(facts)
+        if self.witness is not None:
+            self.witness(facts, turn)
+        return turn
 
     async def _apply(self, key: Key, facts: ActionFacts, change: ActionChange) -> None:
         execution = facts.execution

@@ -10,24 +10,21 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubernaut.api.action import ActionExecution
 from kubernaut.api.workflow import StepPhase
 from kubernaut.cluster import Cluster, ElectionTimes, Json, Key, LeaderElection
 from kubernaut.concurrency import Clock, KeyedQueue, Limiter, Supervisor, SystemClock, within
 from kubernaut.controllers.action import ActionLoop
-from kubernaut.controllers.caches import Caches, Decoded, wake_turns
+from kubernaut.controllers.caches import Caches, wake_turns
 from kubernaut.controllers.contracts import ImageContracts
-from kubernaut.controllers.doors import Doors
 from kubernaut.controllers.loop import Loop
-from kubernaut.controllers.observe_action import ActionObserver
-from kubernaut.controllers.observe_workflow import WorkflowObserver
+from kubernaut.controllers.observers import make_observers
 from kubernaut.controllers.parts import part, parts, text
 from kubernaut.controllers.recorder import Recorder
 from kubernaut.controllers.registries import RegistrySettings, registry_reader
 from kubernaut.controllers.retention import Retention, RetentionSettings
 from kubernaut.controllers.workflow import WorkflowLoop, WorkspaceSettings
 from kubernaut.planning.facts import Limits
-from kubernaut.safety import check_cel, evaluate_when
+from kubernaut.planning.recording import Witness
 from kubernaut.telemetry import get_log
 from kubernaut.telemetry.health import Health
 from kubernaut.telemetry.metrics import Metrics
@@ -109,6 +106,11 @@ class Controller:
         """Asks for an orderly end; `run` returns when it is done."""
         self._stop.set()
 
+    def be_seen_by(self, witness: Witness | None) -> None:
+        """From now on the witness is shown every decision, before it is carried out; None lets it go."""
+        for turns in self._turns:
+            turns.witness = witness
+
     async def _work(self, supervisor: Supervisor) -> None:
         unhook = self.cluster.on_write(self._election.guard) if self._election is not None else None
         wake_turns(self.caches, self.workflow_loop.queue.add, self.action_loop.queue.add)
@@ -161,27 +163,18 @@ class Controller:
     def _make_loops(self) -> tuple[Loop, Loop]:
         settings, cluster, caches = self.settings, self.cluster, self.caches
         limiter = Limiter(settings.qps, settings.burst, self.clock)
-        executions = Decoded(caches.executions, ActionExecution)
-        doors = Doors(caches, check_cel, self.contracts, settings.max_workflow_seconds)
-        workflows = WorkflowLoop(
+        of_workflows, of_actions = make_observers(
             cluster,
             caches,
-            WorkflowObserver(
-                cluster,
-                caches,
-                self.clock,
-                settings.limits,
-                executions,
-                evaluate_when,
-                doors,
-                self.metrics.dependency_seconds.observe,
-            ),
-            limiter,
-            self.recorder,
-            settings.workspace,
+            self.clock,
+            settings.limits,
+            self.contracts,
+            settings.max_workflow_seconds,
+            self.metrics.dependency_seconds.observe,
         )
-        observer = ActionObserver(cluster, caches, self.clock, settings.limits, executions, doors)
-        actions = ActionLoop(cluster, caches, observer, limiter, self.recorder)
+        workflows = WorkflowLoop(cluster, caches, of_workflows, limiter, self.recorder, settings.workspace)
+        actions = ActionLoop(cluster, caches, of_actions, limiter, self.recorder)
+        self._turns = workflows, actions
         return (
             Loop("workflow", workflows.turn, KeyedQueue[Key](clock=self.clock), self.clock, self.metrics),
             Loop("action", actions.turn, KeyedQueue[Key](clock=self.clock), self.clock, self.metrics),

@@ -28,6 +28,7 @@ from kubernaut.controllers.recorder import Recorder
 from kubernaut.engines.job import compile_fence, compile_workspace
 from kubernaut.planning import decide_workflow
 from kubernaut.planning.facts import WorkflowFacts
+from kubernaut.planning.recording import Witness
 from kubernaut.planning.turns import (
     AddFinalizer,
     CreateApproval,
@@ -74,6 +75,7 @@ class WorkflowLoop:
         self._limiter = limiter
         self._recorder = recorder
         self._workspace = workspace
+        self.witness: Witness | None = None
         self._troubles: dict[Key, str] = {}
         """Why the cluster refused a change at the last try. Lost with the process, found again at the next try."""
 
@@ -85,6 +87,8 @@ class WorkflowLoop:
             self._recorder.queued(key, 0)
             return None
         turn = decide_workflow(facts)
+        if self.witness is not None:
+            self.witness(facts, turn)
         self._recorder.queued(key, turn.queued)
         for change in turn.changes:
             try:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from kubernaut.concurrency import Clock, within
+from kubernaut.concurrency import Clock, VirtualClock, within
 from kubernaut.devcluster.errors import (
     ApiError,
     BadRequest,
@@ -100,6 +100,11 @@ class JumpingClock:
     def __init__(self, inner: Clock) -> None:
         self._inner = inner
         self._ahead = timedelta()
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether it does not go with the machine's time."""
+        return isinstance(self._inner, VirtualClock)
 
     def jump(self, seconds: float) -> None:
         self._ahead += timedelta(seconds=seconds)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from kubernaut.devcluster.node.images import Image
 from kubernaut.devcluster.node.logs import ContainerLog
 from kubernaut.devcluster.node.mounts import Mount, Tree, bind_mounts, bind_trees
-from kubernaut.devcluster.node.processes import RunningProcess, kill_group, start_group, start_process
+from kubernaut.devcluster.node.processes import Command, RunningProcess, kill_group, start_group, start_process
 from kubernaut.devcluster.node.programs import (
     find_program,
     host_packages,
@@ -73,7 +73,8 @@ class Bubblewrap:
         assert spec.image is not None
         root = await asyncio.to_thread(_root_of, spec, spec.image)
         argv, environment, roots = list(spec.argv), dict(spec.environment), [spec.image.rootfs]
-        if spec.image.uses_host_python:
+        borrows = spec.image.uses_host_python
+        if borrows:
             argv, environment = with_host_python(argv), with_host_packages(environment)
             roots.append(Path("/"))
         find_program(argv[0] if argv else "", environment, roots)
@@ -93,7 +94,15 @@ class Bubblewrap:
             *_file_system(spec, root),
             *("--chdir", spec.working_dir, "--", *argv),
         ]
-        return await start_process(command, own, log, info=True, memory_limit=spec.memory_limit)
+
+        def enter(argv: tuple[str, ...], pid: int | None) -> Command:
+            if pid is None:
+                raise OSError("the container's process is not known yet")
+            inside = [sys.executable, "-I", "-S", inside_path, str(pid), spec.working_dir, "{errors}"]
+            return Command([*inside, *(with_host_python(argv) if borrows else argv)], own)
+
+        inside_path = str(Path(__file__).with_name("inside.py"))
+        return await start_process(command, own, log, enter=enter, info=True, memory_limit=spec.memory_limit)
 
 
 def _isolation(hostname: str, user: tuple[int, int]) -> list[str]:

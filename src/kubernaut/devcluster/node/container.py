@@ -5,10 +5,13 @@ import contextlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
-from kubernaut.concurrency import wait_for_event
+from kubernaut.concurrency import wait_for_event, within
+from kubernaut.devcluster.node.acting import ActionBroken, Answer, Target, act
 from kubernaut.devcluster.node.environment import ConfigMissing, environment_of
+from kubernaut.devcluster.node.health import Health, Watched
 from kubernaut.devcluster.node.host import Host
 from kubernaut.devcluster.node.images import Image, PullFailed
 from kubernaut.devcluster.node.logs import ContainerLog
@@ -21,13 +24,21 @@ from kubernaut.devcluster.node.pod_status import (
     State,
     Waiting,
 )
+from kubernaut.devcluster.node.probing import Probe, unsupported_probe
 from kubernaut.devcluster.node.programs import expand
-from kubernaut.devcluster.node.runtime import ContainerSpec, Running, Runtime, StartRefused
+from kubernaut.devcluster.node.runtime import (
+    SIGKILL,
+    SIGTERM,
+    ContainerSpec,
+    Running,
+    Runtime,
+    StartRefused,
+)
 from kubernaut.devcluster.node.simulated import is_ready_at_once
 from kubernaut.devcluster.node.users import user_of
 from kubernaut.devcluster.objects import Object
 from kubernaut.devcluster.quantities import parse_quantity
-from kubernaut.devcluster.workloads.reading import items, part
+from kubernaut.devcluster.workloads.reading import items, part, parts
 from kubernaut.oci.errors import ReferenceInvalid
 from kubernaut.oci.media import RunConfig
 from kubernaut.oci.reference import Reference
@@ -40,6 +51,10 @@ _CONFIG_DELAY = 5.0
 _START_ERROR = 128
 _FALLBACK_LINES = 80
 _FALLBACK_BYTES = 2048
+_DEFAULT_GRACE = 30.0
+LEAST_GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL, whatever a hook has taken of the grace period."""
+_HOOK_AGENT = "kube-lifecycle/1.32"
 
 
 class PodScope(Protocol):
@@ -76,11 +91,49 @@ class ContainerLife:
         self._scope = scope
         self._container = container
         self._running: Running | None = None
+        self._over = asyncio.Event()
+        """The present start has ended; replaced with each start."""
         self._crashes = 0
+        self._condemned = False
+        """A probe has ended the present start: that it may have ended well does not count."""
+        self.was_asked = False
+        """SIGTERM was sent to the present start."""
+        self.up = asyncio.Event()
+        """It has started once, as its startup probe and hook say."""
         self.logs: list[ContainerLog] = []
         """Of every start, the last one last."""
         image, name = str(container["image"]), str(container["name"])
-        self.view = ContainerView(name=name, image=image, is_init=is_init)
+        self.is_sidecar = is_init and container.get("restartPolicy") == "Always"
+        # As long as others come first, a kubelet says so.
+        first = Waiting("PodInitializing") if parts(scope.pod, "spec", "initContainers") else Waiting()
+        self.view = ContainerView(name=name, image=image, state=first, is_init=is_init, is_sidecar=self.is_sidecar)
+
+    async def ask_to_end(self, grace: float) -> None:
+        """Run its preStop hook, for as long as the grace period allows, then send SIGTERM."""
+        running = self._running
+        hook = part(self._container, "lifecycle").get("preStop")
+        if running is not None and running.is_probed and hook and grace > 0:
+            with contextlib.suppress(TimeoutError):  # what it says no longer matters
+                await within(self._host.clock, grace, self._run_hook("PreStop", hook, running))
+        if running is not None:
+            self.was_asked = True
+            running.signal(SIGTERM)
+
+    async def stop(self, grace: float) -> None:
+        """End the present start as `ask_to_end` does, and by force when the grace period is over."""
+        running, over, begun = self._running, self._over, self._host.clock.monotonic()
+        if running is None:
+            return
+        await self.ask_to_end(grace)
+        left = grace - (self._host.clock.monotonic() - begun)
+        if not await wait_for_event(over, self._host.clock, max(left, LEAST_GRACE)):
+            running.signal(SIGKILL)
+        await over.wait()
+
+    async def until_over(self) -> None:
+        """Until the present start has ended; at once when there is none."""
+        if self._running is not None:
+            await self._over.wait()
 
     def signal(self, number: int) -> None:
         """To the running container, if there is one."""
@@ -128,6 +181,8 @@ class ContainerLife:
             assert runtime is not None
             try:
                 spec = self._spec(image)
+                if runtime is self._host.processes and (why := unsupported_probe(self._container)):
+                    raise ConfigMissing(why)
             except ConfigMissing as error:
                 self._wait_for("CreateContainerConfigError", str(error))
                 self._tell("Warning", "Failed", f"Error: {error}")
@@ -217,11 +272,12 @@ class ContainerLife:
             return Ended(_START_ERROR, "StartError", None, self._host.clock.now(), str(error))
         self._tell("Normal", "Created", f"Created container: {self.view.name}")
         self._tell("Normal", "Started", f"Started container {self.view.name}")
-        self._become(Started(started_at, ready=is_ready_at_once(self._scope.pod)))
+        self._over, self._condemned, self.was_asked = asyncio.Event(), False, False
         try:
-            code = await running.wait()
+            code = await self._attended(running, started_at)
         finally:
             self._running = None
+            self._over.set()
             log.close()
         if _has_own_root(spec):
             await asyncio.to_thread(shutil.rmtree, spec.folder / "root", ignore_errors=True)
@@ -229,8 +285,79 @@ class ContainerLife:
         reason = "OOMKilled" if running.out_of_memory else "Completed" if code == 0 else "Error"
         return Ended(code, reason, started_at, self._host.clock.now(), message)
 
+    async def _attended(self, running: Running, started_at: datetime) -> int:
+        """The container's exit code; meanwhile its probes and its first hook are looked after."""
+        health = Health(self._container, self._watched(running))
+        hook = part(self._container, "lifecycle").get("postStart") if running.is_probed else None
+        if not hook:
+            self._has_started(running, health, started_at)
+        if not running.is_probed or not (hook or health.is_watched):
+            return await running.wait()
+        async with asyncio.TaskGroup() as group:
+            attending = group.create_task(self._attend(running, health, hook, started_at))
+            code = await running.wait()
+            attending.cancel()
+        return code
+
+    async def _attend(self, running: Running, health: Health, hook: Object | None, started_at: datetime) -> None:
+        if hook:
+            if not await self._run_hook("PostStart", hook, running):
+                self._tell("Normal", "Killing", "FailedPostStartHook")
+                await self.stop(grace_of(self._scope.pod))
+                return
+            self._has_started(running, health, started_at)
+        await health.watch()
+
+    def _has_started(self, running: Running, health: Health, at: datetime) -> None:
+        if running.is_probed:
+            self._become(Started(at, ready=health.ready, started=health.started))
+        else:
+            self._become(Started(at, ready=is_ready_at_once(self._scope.pod)))
+        self._note_up()
+
+    def _watched(self, running: Running) -> Watched:
+        return Watched(
+            target=Target(self._container, running, self._host.clock),
+            tell=self._tell,
+            show=self._show_health,
+            fail=self._fail,
+            stopping=self._scope.stopping,
+        )
+
+    def _show_health(self, started: bool, ready: bool) -> None:
+        if isinstance(self.view.state, Started):
+            self._become(replace(self.view.state, started=started, ready=ready))
+            self._note_up()
+
+    def _note_up(self) -> None:
+        if isinstance(self.view.state, Started) and self.view.state.started:
+            self.up.set()
+
+    async def _fail(self, probe: Probe) -> None:
+        """A probe ends the container; whether it is started again is the pod's policy."""
+        self._condemned = self.is_sidecar or self._scope.pod["spec"].get("restartPolicy") != "Never"
+        restarted = ", will be restarted" if self._condemned else ""
+        said = f"Container {self.view.name} failed {probe.kind} probe{restarted}"
+        self._tell("Normal", "Killing", said)
+        await self.stop(grace_of(self._scope.pod) if probe.grace is None else probe.grace)
+
+    async def _run_hook(self, name: str, hook: Object, running: Running) -> bool:
+        """Whether it went well; when not, that is told."""
+        target = Target(self._container, running, self._host.clock)
+        try:
+            answer = await act(hook, target, None, _HOOK_AGENT)
+        except ActionBroken as error:
+            answer = Answer("failure", str(error))
+        # A request that was answered has been made: its status is not looked at.
+        if answer.result != "failure" or answer.said.startswith("HTTP probe failed"):
+            return True
+        self._tell("Warning", f"Failed{name}Hook", f"{name}Hook failed")
+        return False
+
     def _restarts_after(self, code: int) -> bool:
         policy = self._scope.pod["spec"].get("restartPolicy") or "Always"
+        if self.is_sidecar or self._condemned:
+            return True
         if self.view.is_init and policy == "Always":
             policy = "OnFailure"
         return policy == "Always" or (policy == "OnFailure" and code != 0)
@@ -277,6 +404,12 @@ class ContainerLife:
     async def _pause(self, seconds: float) -> None:
         """Until something that was missing may be there; the pod's stop counts as such."""
         await wait_for_event(self._scope.changed, self._host.clock, seconds)
+
+
+def grace_of(pod: Object) -> float:
+    """Seconds that its containers have to end when nobody says otherwise."""
+    seconds = pod["spec"].get("terminationGracePeriodSeconds")
+    return _DEFAULT_GRACE if seconds is None else float(seconds)
 
 
 def _command(container: Object, config: RunConfig, environment: Mapping[str, str]) -> tuple[str, ...]:

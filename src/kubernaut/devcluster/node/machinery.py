@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kubernaut.concurrency import Supervisor
 from kubernaut.devcluster.cluster import DevCluster
+from kubernaut.devcluster.faults import JumpingClock
 from kubernaut.devcluster.identity.tokens import Bound, TokenIssuer
 from kubernaut.devcluster.node.node import DEFAULT_ALLOCATABLE, DEFAULT_NAME, Node, NodeSettings
 from kubernaut.devcluster.node.runtime import Runtime
@@ -57,7 +58,9 @@ class Machinery:
         self._losses = losses
 
     async def __call__(self, cluster: DevCluster, supervisor: Supervisor) -> None:
-        """The hook."""
+        """The hook. Raises ValueError for images of real programs in virtual time."""
+        if self._images and isinstance(cluster.clock, JumpingClock) and cluster.clock.is_virtual:
+            raise ValueError("processes keep real time: a cluster whose time is virtual cannot run images")
         start_workloads(cluster.store, supervisor, cluster.clock, self._folder / "volumes", self._losses)
         settings = NodeSettings(
             folder=self._folder / "node",

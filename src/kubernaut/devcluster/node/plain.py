@@ -8,13 +8,13 @@ variables that hold exactly such a path.
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from kubernaut.devcluster.node.logs import ContainerLog
-from kubernaut.devcluster.node.processes import RunningProcess, dying_with_parent, start_process
+from kubernaut.devcluster.node.processes import Command, RunningProcess, dying_with_parent, start_process
 from kubernaut.devcluster.node.programs import find_program, with_host_packages, with_host_python
-from kubernaut.devcluster.node.runtime import ContainerSpec
+from kubernaut.devcluster.node.runtime import ContainerSpec, StartRefused
 from kubernaut.devcluster.objects import Object
 
 TERMINATION_LOG = "KUBERNAUT_TERMINATION_LOG"
@@ -50,10 +50,18 @@ class Plain:
             argv[0] = str(find_program(argv[0], environment, [root, Path("/")]))
         argv = [argv[0], *(places.host(part) for part in argv[1:])]
         log.write(f"kubernaut: {self.notice}\n".encode())
+        made = _environment(spec, environment, places)
+
+        def enter(asked: tuple[str, ...], pid: int | None) -> Command:
+            own = with_host_python(asked) if spec.image and spec.image.uses_host_python else asked
+            command = dying_with_parent(places.command(own, environment, root))
+            return Command(command, made, places.folder(spec.working_dir))
+
         return await start_process(
             dying_with_parent(argv),
-            _environment(spec, environment, places),
+            made,
             log,
+            enter=enter,
             working_dir=places.folder(spec.working_dir),
             memory_limit=spec.memory_limit,
         )
@@ -75,6 +83,14 @@ class _Places:
                 return str(mount.source / path.relative_to(mount.path))
         inside = self._root / text.lstrip("/")
         return str(inside) if text != "/" and os.path.lexists(inside) else text
+
+    def command(self, argv: Sequence[str], environment: Mapping[str, str], root: Path) -> list[str]:
+        """A command with its paths rewritten. Raises OSError when there is no such program."""
+        try:
+            program = find_program(argv[0] if argv else "", environment, [root, Path("/")])
+        except StartRefused as error:
+            raise OSError(str(error)) from error
+        return [str(program), *(self.host(part) for part in argv[1:])]
 
     def folder(self, text: str) -> Path:
         """A working directory; the image's root where there is no such folder."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kubernaut.concurrency import wait_for_event
-from kubernaut.devcluster.node.container import ContainerLife
+from kubernaut.devcluster.node.container import LEAST_GRACE, ContainerLife, grace_of
 from kubernaut.devcluster.node.host import Host
 from kubernaut.devcluster.node.logs import ContainerLog
 from kubernaut.devcluster.node.mounts import Mount
@@ -156,15 +156,42 @@ class PodLife:
     async def _run_containers(self) -> None:
         if not await self._mounted():
             return
+        async with asyncio.TaskGroup() as sidecars:
+            if await self._initialize(sidecars):
+                self._initialized = True
+                async with asyncio.TaskGroup() as group:
+                    for life in self._main:
+                        group.create_task(self._run_main(life))
+            if not self.stopping.is_set():
+                await self._end_sidecars()
+
+    async def _initialize(self, sidecars: asyncio.TaskGroup) -> bool:
+        """Whether the main containers may start."""
         for life in self._first:
-            await life.run()
-            if self.stopping.is_set() or not _went_well(life):
-                return
+            if life.is_sidecar:
+                sidecars.create_task(life.run())
+                await self._until_up(life)
+            else:
+                await life.run()
+            if self.stopping.is_set() or not (life.is_sidecar or _went_well(life)):
+                return False
             self.show()
-        self._initialized = True
+        return True
+
+    async def _until_up(self, life: ContainerLife) -> None:
         async with asyncio.TaskGroup() as group:
-            for life in self._main:
-                group.create_task(self._run_main(life))
+            waits = [group.create_task(event.wait()) for event in (life.up, self.stopping)]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+
+    async def _end_sidecars(self) -> None:
+        """Nothing needs them any more: the last one goes first."""
+        self.stopping.set()
+        self.changed.set()
+        for life in reversed(self._first):
+            if life.is_sidecar:
+                await life.stop(grace_of(self._pod))
 
     async def _run_main(self, life: ContainerLife) -> None:
         await life.run()
@@ -201,23 +228,53 @@ class PodLife:
         said = "Pod was active on the node longer than the specified deadline"
         self._verdict = Verdict("DeadlineExceeded", said)
         self._host.recorder.tell(self._pod, "Normal", "DeadlineExceeded", said)
-        grace = self._pod["spec"].get("terminationGracePeriodSeconds")
-        await self._stop(_DEFAULT_GRACE if grace is None else float(grace))
+        await self._stop(grace_of(self._pod))
 
     async def _watch_deletion(self) -> None:
         await self._asked.wait()
         await self._stop(self._grace())
 
     async def _stop(self, grace: float) -> None:
-        """SIGTERM, the grace period, SIGKILL; a later, shorter wish shortens it."""
+        """Hooks and SIGTERM, the grace period, SIGKILL; a later, shorter wish shortens it."""
         self.stopping.set()
         self.changed.set()
-        running = [life for life in self._all if life.is_running]
-        for life in running:
-            said = f"Stopping container {life.view.name}"
-            self._host.recorder.tell(self._pod, "Normal", "Killing", said)
-            if grace > 0:
-                life.signal(SIGTERM)
+        for life in self._all:
+            if life.is_running:
+                said = f"Stopping container {life.view.name}"
+                self._host.recorder.tell(self._pod, "Normal", "Killing", said)
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(self._ask_to_end(grace))
+            await self._let_pass(grace)
+            if not asking.done() and not self._gone and grace > 0:
+                # Hooks, or the containers before them, have taken all of it.
+                for life in self._all:
+                    life.signal(SIGKILL if life.was_asked else SIGTERM)
+                await self._host.clock.sleep(LEAST_GRACE)
+            asking.cancel()
+            # Until they are gone: one may only now have come to its start.
+            while True:
+                for life in self._all:
+                    life.signal(SIGKILL)
+                await self._host.clock.sleep(1.0)
+
+    async def _ask_to_end(self, grace: float) -> None:
+        """The main containers together, then the sidecars, the last one first."""
+        if grace <= 0:
+            return
+        async with asyncio.TaskGroup() as group:
+            for life in self._all:
+                if not life.is_sidecar:
+                    group.create_task(life.ask_to_end(grace))
+        sidecars = [life for life in reversed(self._first) if life.is_sidecar and life.is_running]
+        if sidecars:
+            for life in self._all:
+                if not life.is_sidecar:
+                    await life.until_over()
+        for life in sidecars:
+            await life.ask_to_end(grace)
+            await life.until_over()
+
+    async def _let_pass(self, grace: float) -> None:
         while grace > 0 and not self._gone:
             self._asked.clear()
             begun = self._host.clock.monotonic()
@@ -225,11 +282,6 @@ class PodLife:
                 break
             passed = self._host.clock.monotonic() - begun
             grace = min(grace - passed, self._grace() - passed)
-        # Until they are gone: one may only now have come to its start.
-        while True:
-            for life in self._all:
-                life.signal(SIGKILL)
-            await self._host.clock.sleep(1.0)
 
     def _grace(self) -> float:
         if self._gone:

@@ -32,6 +32,8 @@ class Started:
 
     at: datetime
     ready: bool = True
+    started: bool = True
+    """Whether its startup probe, if there is one, has succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,15 @@ class ContainerView:
     image_id: str = ""
     container_id: str = ""
     is_init: bool = False
+    is_sidecar: bool = False
+    """An init container that goes on running beside the others."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether those that come after this init container may start."""
+        if self.is_sidecar:
+            return isinstance(self.state, Started) and self.state.started
+        return isinstance(self.state, Ended) and self.state.code == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +152,8 @@ def quality_of(pod: Object) -> str:
 
 
 def _conditions(view: PodView, phase: str, old: Object) -> list[Object]:
-    main = [c for c in view.containers if not c.is_init]
-    unready = [c.name for c in main if not (isinstance(c.state, Started) and c.state.ready)]
+    lasting = [c for c in view.containers if not c.is_init or c.is_sidecar]
+    unready = [c.name for c in lasting if not (isinstance(c.state, Started) and c.state.ready)]
     over = phase in {"Succeeded", "Failed"}
     if over:
         why = ("PodCompleted", "") if phase == "Succeeded" else ("PodFailed", "")
@@ -150,9 +161,7 @@ def _conditions(view: PodView, phase: str, old: Object) -> list[Object]:
         names = " ".join(unready)
         why = ("ContainersNotReady", f"containers with unready status: [{names}]")
     ready: tuple[str, str, str] = ("False", why[0], why[1]) if unready or over else ("True", "", "")
-    waiting = [
-        c.name for c in view.containers if c.is_init and not (isinstance(c.state, Ended) and c.state.code == 0)
-    ]
+    waiting = [c.name for c in view.containers if c.is_init and not c.has_begun and not (over and c.is_sidecar)]
     initialized: tuple[str, str, str] = ("True", "PodCompleted" if phase == "Succeeded" else "", "")
     if waiting:
         told = f"containers with incomplete status: [{' '.join(waiting)}]"
@@ -186,18 +195,17 @@ def _condition(type_: str, said: tuple[str, str, str], old: Object | None, now: 
 
 
 def _container_status(view: ContainerView) -> Object:
-    running = isinstance(view.state, Started)
     status: Object = {
         "name": view.name,
         "image": view.image,
         "imageID": view.image_id,
         "ready": isinstance(view.state, Started) and view.state.ready,
-        "started": running,
+        "started": isinstance(view.state, Started) and view.state.started,
         "restartCount": view.restarts,
         "state": _state(view.state, view.container_id),
         "lastState": _state(view.last, "") if view.last is not None else {},
     }
-    if view.is_init and isinstance(view.state, Ended):
+    if view.is_init and not view.is_sidecar and isinstance(view.state, Ended):
         status["ready"] = view.state.code == 0
     if view.container_id:
         status["containerID"] = view.container_id

@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kubernaut.concurrency import SystemClock
@@ -25,8 +26,26 @@ _DIE_WITH_PARENT = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as the host starts it."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    working_dir: Path | None = None
+
+
+Enter = Callable[[tuple[str, ...], int | None], Command]
+"""(a container's command, the host's number of its first process) -> what to start on the host.
+
+`{errors}` in it becomes a descriptor for the words why the command could not be started. Raises OSError.
+"""
+
+
 class RunningProcess:
     """One process group, and the pid inside it that signals are meant for."""
+
+    is_probed = True
 
     def __init__(
         self,
@@ -34,8 +53,10 @@ class RunningProcess:
         log: ContainerLog,
         info: int | None,
         memory_limit: int | None,
+        enter: Enter,
     ) -> None:
         self.out_of_memory = False
+        self._enter = enter
         self._process = process
         self._log = log
         self._info = info
@@ -90,6 +111,31 @@ class RunningProcess:
             else:
                 os.killpg(self._process.pid, number)
 
+    async def execute(self, argv: tuple[str, ...]) -> tuple[int, bytes]:
+        """Run a command inside. Raises OSError."""
+        command = self._enter(argv, self._inner())
+        reader, writer = os.pipe()
+        try:
+            try:
+                process = await start_group(
+                    [str(writer) if part == "{errors}" else part for part in command.argv],
+                    command.environment,
+                    working_dir=command.working_dir,
+                    pass_fds=(writer,),
+                    output=asyncio.subprocess.PIPE,
+                )
+            finally:
+                os.close(writer)
+            code, output = await _finished(process)
+            os.set_blocking(reader, False)
+            # What keeps the other end open has been started.
+            with contextlib.suppress(BlockingIOError):
+                if why := os.read(reader, _CHUNK):
+                    raise OSError(why.decode(errors="replace"))
+        finally:
+            os.close(reader)
+        return code, output
+
     def kill_now(self) -> None:
         """For the end of the node: no waiting, no code."""
         if not self._ended:
@@ -102,6 +148,20 @@ class RunningProcess:
             with contextlib.suppress(BlockingIOError, ValueError, KeyError):
                 self._target = int(json.loads(os.read(self._info, 4096))["child-pid"])
         return self._target
+
+
+async def _finished(process: asyncio.subprocess.Process) -> tuple[int, bytes]:
+    """Exit code and the beginning of the output; when cancelled the whole group is killed."""
+    assert process.stdout is not None
+    try:
+        output = await process.stdout.read(_CHUNK)
+        while await process.stdout.read(_CHUNK):
+            pass  # what is too long is not kept, and must not block the command
+        code = await process.wait()
+    finally:
+        kill_group(process)
+        await process.wait()
+    return (128 - code if code < 0 else code), output
 
 
 async def _copy(stream: asyncio.StreamReader, log: ContainerLog) -> None:
@@ -154,6 +214,7 @@ async def start_process(
     environment: Mapping[str, str],
     log: ContainerLog,
     *,
+    enter: Enter,
     working_dir: Path | None = None,
     info: bool = False,
     memory_limit: int | None = None,
@@ -180,7 +241,7 @@ async def start_process(
             os.close(writer)
     if reader is not None:
         os.set_blocking(reader, False)
-    return RunningProcess(process, log, reader, memory_limit)
+    return RunningProcess(process, log, reader, memory_limit, enter)
 
 
 def dying_with_parent(argv: Sequence[str]) -> list[str]:

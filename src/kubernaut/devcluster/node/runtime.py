@@ -60,6 +60,18 @@ class Running(Protocol):
         """SIGTERM or SIGKILL; nothing when it has ended."""
         ...
 
+    @property
+    def is_probed(self) -> bool:
+        """Whether probes and hooks are for it. What only pretends says itself when it is ready."""
+        ...
+
+    async def execute(self, argv: tuple[str, ...]) -> tuple[int, bytes]:
+        """Run a command inside: its exit code and what it wrote. Raises OSError when it cannot be started.
+
+        Cancelled, it kills the command.
+        """
+        ...
+
 
 class Runtime(Protocol):
     """One way of running containers."""

@@ -40,6 +40,8 @@ class ScriptStart:
 
 
 Script: TypeAlias = Callable[[ScriptStart], Awaitable[ScriptResult]]
+Execute: TypeAlias = Callable[[ScriptStart, tuple[str, ...]], Awaitable[tuple[int, bytes]]]
+"""Plays a command in the container: its exit code and output. Raises OSError when it cannot be started."""
 
 
 class Scripted:
@@ -50,12 +52,15 @@ class Scripted:
 
     def __init__(self) -> None:
         self._scripts: dict[str, Script] = {}
+        self._executes: dict[str, Execute] = {}
         self.started: list[ScriptStart] = []
         """Every start, in order: at-most-once is a promise that tests count here."""
 
-    def register(self, image: str, script: Script) -> None:
-        """`image` is a digest (`sha256:...`) or a whole reference."""
+    def register(self, image: str, script: Script, execute: Execute | None = None) -> None:
+        """`image` is a digest (`sha256:...`) or a whole reference. With `execute`, probes and hooks are for it."""
         self._scripts[image] = script
+        if execute is not None:
+            self._executes[image] = execute
 
     def knows(self, image: str) -> bool:
         return self._find(image) is not None
@@ -76,7 +81,9 @@ class Scripted:
             terminated=asyncio.Event(),
         )
         self.started.append(start)
-        return RunningScript(script, start, spec.termination_file, log)
+        _, _, digest = spec.image_name.partition("@")
+        execute = self._executes.get(spec.image_name) or self._executes.get(digest)
+        return RunningScript(script, start, spec.termination_file, log, execute)
 
     def _find(self, image: str) -> Script | None:
         _, _, digest = image.partition("@")
@@ -88,12 +95,29 @@ class RunningScript:
 
     out_of_memory = False
 
-    def __init__(self, script: Script, start: ScriptStart, termination_file: Path, log: ContainerLog) -> None:
+    def __init__(
+        self,
+        script: Script,
+        start: ScriptStart,
+        termination_file: Path,
+        log: ContainerLog,
+        execute: Execute | None = None,
+    ) -> None:
         self._script = script
         self._start = start
         self._termination_file = termination_file
         self._log = log
         self._killed = asyncio.Event()
+        self._execute = execute
+
+    @property
+    def is_probed(self) -> bool:
+        return self._execute is not None
+
+    async def execute(self, argv: tuple[str, ...]) -> tuple[int, bytes]:
+        if self._execute is None:
+            raise OSError("the script plays no commands")
+        return await self._execute(self._start, argv)
 
     async def wait(self) -> int:
         async with asyncio.TaskGroup() as group:

@@ -86,6 +86,7 @@ class RunningSimulation:
     """Runs until a signal comes, or not at all when it is to end with a code."""
 
     out_of_memory = False
+    is_probed = False
 
     def __init__(self, code: int | None, log: ContainerLog) -> None:
         self._ended = asyncio.Event()
@@ -97,6 +98,9 @@ class RunningSimulation:
     async def wait(self) -> int:
         await self._ended.wait()
         return self._code or 0
+
+    async def execute(self, argv: tuple[str, ...]) -> tuple[int, bytes]:
+        raise OSError("the container is simulated")
 
     def signal(self, number: int) -> None:
         if not self._ended.is_set():

@@ -7,7 +7,7 @@ whom is known while an expression is evaluated, and only then.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from kubernaut.devcluster.identity.rbac import Access, Authorizer
 from kubernaut.devcluster.identity.users import User, service_account
 from kubernaut.devcluster.schema.cel_library import environment, load, member
+from kubernaut.devcluster.schema.cel_plain import Unsure, plain
 
 _NAMES = ("object", "oldObject", "request", "params", "namespaceObject", "variables", "authorizer")
 _asked: ContextVar[tuple[Authorizer, User]] = ContextVar("asked")
@@ -35,21 +36,26 @@ def compiled(expression: str) -> Any:
 
 def return_type(expression: str) -> str:
     """`BOOL`, `STRING`, `DYN`... Raises ExpressionError."""
+    if quick := plain(expression, _NAMES):
+        return quick.kind
     return str(compiled(expression).return_type().name())
 
 
 def value_of(expression: str, data: dict[str, Any]) -> Any:
     """Raises ExpressionError. Call it within `asking`."""
+    if quick := plain(expression, _NAMES):
+        with suppress(Unsure):
+            return quick.value(data)
     try:
         found = compiled(expression).eval(data=data)
-        plain = found.plain_value()
+        value = found.plain_value()
     except ExpressionError:
         raise
     except Exception as error:  # noqa: BLE001 - as above
         raise ExpressionError(str(error)) from None
     if found.type().name() == "ERROR":
-        raise ExpressionError(_words(str(plain)))
-    return plain
+        raise ExpressionError(_words(str(value)))
+    return value
 
 
 def _words(text: str) -> str:

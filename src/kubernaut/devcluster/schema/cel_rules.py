@@ -16,7 +16,7 @@ from kubernaut.devcluster.errors import Fault, FaultReason
 from kubernaut.devcluster.metadata import invalid, quoted
 from kubernaut.devcluster.objects import is_list, is_map, list_at, map_at, to_json
 from kubernaut.devcluster.schema.cel_library import environment, load
-from kubernaut.devcluster.schema.idioms import idiom_of
+from kubernaut.devcluster.schema.cel_plain import Unsure, plain
 
 _ESCAPES = {"__underscores__": "__", "__dot__": ".", "__dash__": "-", "__slash__": "/"}
 _RESERVED = [
@@ -126,14 +126,26 @@ def _compiled(spec: dict[str, Any]) -> _Rule:
 
 
 def _answer(text: str, *, optional: bool) -> _Answer:
-    holds = None if optional else idiom_of(text)
-    if holds is not None:
-        return lambda data: holds(data["self"], data["oldSelf"])
     source = _unescaped(text)
     if optional:
         source = _OLD_SELF.sub("(hasOldSelf ? optional.of(oldSelf) : optional.none())", source)
-    program = _environment().compile(source)
-    return lambda data: program.eval(data=data).plain_value()
+    quick = None if optional or source != text else plain(text, ("self", "oldSelf"))
+    if quick is None or quick.kind not in ("BOOL", "DYN"):
+        program = _environment().compile(source)
+        return lambda data: program.eval(data=data).plain_value()
+
+    def answer(data: dict[str, Any]) -> Any:
+        try:
+            return quick.value(data)
+        except Unsure:
+            return _program(source).eval(data=data).plain_value()
+
+    return answer
+
+
+@cache
+def _program(source: str) -> Any:
+    return _environment().compile(source)
 
 
 def _unescaped(source: str) -> str:

@@ -14,6 +14,8 @@ from kubernaut.devcluster.store import Change, Store
 class RunningModel:
     """One container that follows its model until that ends it, or a signal does."""
 
+    is_probed = False
+
     def __init__(
         self,
         store: Store,
@@ -47,6 +49,9 @@ class RunningModel:
                 self._stop()
             if self._disk:
                 self._disks[self._disk] = written(self._model, self._facts())
+
+    async def execute(self, argv: tuple[str, ...]) -> tuple[int, bytes]:
+        raise OSError("the container is simulated")
 
     def signal(self, number: int) -> None:
         self._signal = number

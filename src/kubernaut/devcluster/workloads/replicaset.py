@@ -170,8 +170,9 @@ def _status(facts: ReplicaSetFacts, active: Sequence[Object]) -> tuple[Object, f
     status["observedGeneration"] = owner["metadata"].get("generation", 1)
     if facts.refusal and len(active) < _wanted(owner):
         failed = condition("ReplicaFailure", "True", "FailedCreate", facts.refusal, facts.now)
-        was = next(iter(parts(old, "conditions")), None)
-        status["conditions"] = [was if was and was.get("message") == facts.refusal else failed]
+        # The first refusal stays, as kube-controller-manager has it: each names another pod, and a status that
+        # changed with every try would ask for the next one at once.
+        status["conditions"] = [next(iter(parts(old, "conditions")), failed)]
     return status, look_again
 
 
