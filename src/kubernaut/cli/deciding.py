@@ -1,6 +1,7 @@
 """approve and reject: find the request, show what it is about, append one's word to it."""
 
 from collections.abc import Iterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import cast
 
@@ -11,7 +12,7 @@ from kubernaut.cli.lookup import parse_target
 from kubernaut.cli.options import Where, in_namespace
 from kubernaut.cli.output import Json, colour_of, moment, part, parts, span, value_at
 from kubernaut.cli.requests import own_identity, timestamp
-from kubernaut.cli.session import connected, fetch
+from kubernaut.cli.session import connected, fetch, versions_of
 from kubernaut.cli.terminal import Terminal
 from kubernaut.cluster import Cluster, Conflict, kinds
 from kubernaut.concurrency import SystemClock
@@ -53,7 +54,31 @@ async def decide(
         terminal.say(f"{said} the plan {short_hash(digest)} of {workflow} as {who.get('username') or 'nobody'}")
         if not wait:
             return Exit.SUCCEEDED
+        if not await _is_decided(terminal, cluster, found):
+            return Exit.WAITING
         return await follow(terminal, cluster, kinds.WORKFLOW_EXECUTIONS, workflow, namespace, seconds)
+
+
+async def _is_decided(terminal: Terminal, cluster: Cluster, found: Json) -> bool:
+    """Waits until the controller has heard the word, and acted on it; false where more people have to agree."""
+    metadata = found["metadata"]
+    said = 1 + len(parts(found, "spec.decisions"))
+    requests = versions_of(cluster, kinds.APPROVAL_REQUESTS, metadata["name"], metadata["namespace"])
+    async with aclosing(requests) as versions:
+        async for one in versions:
+            if one is None or (value_at(one, "status.phase") or "Pending") != "Pending":
+                break
+            heard = len(parts(one, "spec.decisions")) >= said and value_at(one, "status.approvals")
+            if heard and str(heard) != value_at(found, "status.approvals"):
+                terminal.say(f"{heard} have approved: it waits for more")
+                return False
+    workflow = str(value_at(found, "spec.workflowRef.name"))
+    runs = versions_of(cluster, kinds.WORKFLOW_EXECUTIONS, workflow, metadata["namespace"])
+    async with aclosing(runs) as versions:
+        async for one in versions:
+            if one is None or value_at(one, "status.phase") != "WaitingApproval":
+                break
+    return True
 
 
 async def request_of(cluster: Cluster, target: str, namespace: str) -> Json:

@@ -57,6 +57,15 @@ def _of_workflow(facts: WorkflowFacts, change: Wire) -> Iterator[Sentence]:
             stop = change["stop"]
             about = steps.get(str(change["execution"]), str(change["execution"]))
             yield Sentence(about, "is stopped", _joined(stop.get("reason", ""), stop.get("message", "")))
+        case "CreateApproval":
+            plan = str(change["spec"].get("planHash", ""))[:19]
+            yield Sentence(
+                WORKFLOW, f"asks people about its plan {plan}", "; ".join(change["spec"].get("why", ()))
+            )
+        case "WriteApprovalStatus":
+            status = change["status"]
+            phase = status.get("phase", "Pending")
+            yield Sentence(WORKFLOW, f"has its request told as {phase}", str(status.get("message", "")))
         case "WriteWorkflowStatus":
             yield from _moves(facts, change["status"])
         case other:
