@@ -9,6 +9,7 @@ from typing import Any
 from kubernaut.concurrency import Clock, Supervisor, SystemClock
 from kubernaut.devcluster.kinds.catalogue import builtin_catalogue
 from kubernaut.devcluster.node import Account, LogQuery, Node, NodeSettings
+from kubernaut.devcluster.node.pulling import PullSettings
 from kubernaut.devcluster.node.runtime import Runtime
 from kubernaut.devcluster.resources import EVENTS, JOBS, NAMESPACES, PODS
 from kubernaut.devcluster.store import Store
@@ -117,7 +118,7 @@ async def make_world(
     store = Store(builtin_catalogue(), used.now)
     for name in (NAMESPACE, "kube-node-lease"):
         store.create(NAMESPACES, {"metadata": {"name": name}})
-    settings = NodeSettings(folder=folder / "node", cache=folder / "cache", runtime=runtime)
+    settings = NodeSettings(folder=folder / "node", cache=folder / "cache", runtime=runtime, pulls=PullSettings())
     account = Account(sign=lambda pod, name, audience, seconds: f"token-of-{name}", ca=b"the ca\n")
     async with Supervisor() as supervisor:
         start_workloads(store, supervisor, used, folder / "volumes")

@@ -5,7 +5,7 @@ second or not at all: a shell that hangs at the tab key is worse than one that o
 """
 
 import os.path
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +15,7 @@ from kubernaut.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from kubernaut.cluster import Cluster
+    from kubernaut.cluster.connection import Connection
 
 PATIENCE_SECONDS = 1.0
 _MOST_NAMES = 500
@@ -155,23 +156,36 @@ def contexts(context: click.Context, _: click.Parameter, incomplete: str) -> lis
 def _asked(
     context: click.Context, terminal: Terminal, ask: Callable[["Cluster", click.Context], Any]
 ) -> Iterable[tuple[str, str]]:
-    from kubernaut.cli.options import Where
-    from kubernaut.cli.session import connected, speak
     from kubernaut.cluster import ClusterError
+    from kubernaut.cluster.finding import find_connection
+    from kubernaut.cluster.quick import is_simple
 
-    where = Where(context.params.get("kubeconfig"), context.params.get("context"))
-
-    async def work() -> Names:
-        import asyncio
-
-        async with asyncio.timeout(PATIENCE_SECONDS), connected(where, terminal) as cluster:
-            found: Names = await ask(cluster, context)
-            return found
-
+    given = context.params
     try:
-        return speak(work())
+        connection = find_connection(given.get("kubeconfig"), given.get("context"), terminal.environment)
+        return (_read_quickly if is_simple(connection) else _read)(connection, lambda at: ask(at, context))
     except (ClusterError, TimeoutError, OSError, ValueError):
         return []  # the user asked for a completion, not for a diagnosis
+
+
+def _read_quickly(connection: "Connection", ask: Callable[["Cluster"], Coroutine[Any, Any, Names]]) -> Names:
+    from kubernaut.cluster import Cluster
+    from kubernaut.cluster.quick import without_loop
+
+    cluster = Cluster(connection, user="kubernaut-cli", timeout=PATIENCE_SECONDS, quick=True)
+    return without_loop(ask(cluster))
+
+
+def _read(connection: "Connection", ask: Callable[["Cluster"], Coroutine[Any, Any, Names]]) -> Names:
+    import asyncio
+
+    from kubernaut.cluster import Cluster
+
+    async def work() -> Names:
+        async with asyncio.timeout(PATIENCE_SECONDS), Cluster(connection, user="kubernaut-cli") as cluster:
+            return await ask(cluster)
+
+    return asyncio.run(work())
 
 
 def _namespace(context: click.Context) -> str:

@@ -6,9 +6,9 @@ permissions as in any other cluster.
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kubernaut.cli import building, installing
@@ -24,15 +24,34 @@ from kubernaut.controllers.registries import RegistrySettings
 from kubernaut.controllers.serve import controller_settings
 from kubernaut.devcluster import DevCluster
 from kubernaut.devcluster.ledger import Journal
+from kubernaut.devcluster.node.choosing import RuntimeMissing, RuntimeName, choose_runtime
 from kubernaut.devcluster.node.machinery import Machinery
+from kubernaut.devcluster.node.node import DEFAULT_ALLOCATABLE
+from kubernaut.devcluster.node.pulling import PullSettings
+from kubernaut.devcluster.registry import OwnRegistry
 from kubernaut.oci import ImageLayout
 from kubernaut.settings import Settings
 
 _CONTROLLER_USER = f"system:serviceaccount:{SYSTEM_NAMESPACE}:kubernaut-controller"
 _CONTROLLER_GROUPS = ("system:serviceaccounts", f"system:serviceaccounts:{SYSTEM_NAMESPACE}")
 _READY_SECONDS = 30.0
+REGISTRY = "registry"
+"""The registry's folder within the cluster's."""
 NODE_IMAGES = "kubernaut-dev-images"
 """The ConfigMap that says from which folder of this machine the node takes images: an OCI layout to add to."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the cluster is to be like."""
+
+    nodes: int = 1
+    allocatable: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of each node, where it is not the default."""
+    runtime: RuntimeName = "auto"
+    registry_port: int = 0
+    pull_from: tuple[str, ...] = ()
+    """Registries, besides those of this machine, from which images are really pulled; "*": all."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,8 @@ class Home:
     kubeconfig: Path
     runtime: str
     """How actions run: in bubblewrap's sandboxes, or as plain processes."""
+    registry: str
+    """Where images can be pushed to: `localhost:` and a port."""
 
 
 @asynccontextmanager
@@ -56,12 +77,16 @@ async def home(
     targets: Sequence[str] = (),
     port: int = 0,
     journal: Journal | None = None,
+    shape: Shape | None = None,
 ) -> AsyncGenerator[Home]:
     """A running cluster, kubernaut installed and working. `folder` keeps its files.
 
     before: objects to apply first, such as the namespaces in `targets`, which actions may touch ("*": all).
     journal: what keeps the cluster's objects, of which an earlier one may have left some.
+
+    Raises CommandFailed when the runtime that is asked for does not work here.
     """
+    shape = shape or Shape()
     layout = building.cache_folder(terminal.environment) / "slim"
     building.build_all(terminal, layout, "slim", with_controller=False)
     own = folder / "images"
@@ -69,8 +94,9 @@ async def home(
         # Of an earlier cluster, which has been forgotten.
         shutil.rmtree(own, ignore_errors=True)
     ImageLayout.create(own)
-    machinery = Machinery(folder / "machinery", images=[layout, own])
-    async with DevCluster(folder, port=port, hooks=[machinery], journal=journal) as server:
+    machinery = await _machinery(terminal, folder, shape, [layout, own])
+    registry = OwnRegistry(folder / REGISTRY, shape.registry_port, keeps=journal is not None)
+    async with DevCluster(folder, port=port, hooks=[registry, machinery], journal=journal) as server:
         kubeconfig = folder / "kubeconfig"
         async with Cluster.connect(kubeconfig, user="admin") as cluster:
             await apply_manifests(cluster, before)
@@ -78,7 +104,22 @@ async def home(
             await apply_manifests(cluster, [_told(own)])
             registries = RegistrySettings(docker_configs=building.login_files(terminal), layouts=(layout, own))
             async with _controlled(server, folder, registries):
-                yield Home(cluster, server, kubeconfig, machinery.node.runtime)
+                yield Home(cluster, server, kubeconfig, machinery.node.runtime, registry.host)
+
+
+async def _machinery(terminal: Terminal, folder: Path, shape: Shape, images: Sequence[Path]) -> Machinery:
+    try:
+        runtime = await choose_runtime(shape.runtime)
+    except RuntimeMissing as error:
+        raise CommandFailed(str(error), mend="Install it, or leave the choice of the runtime out.") from None
+    return Machinery(
+        folder / "machinery",
+        images=images,
+        runtime=runtime,
+        nodes=shape.nodes,
+        allocatable={**DEFAULT_ALLOCATABLE, **shape.allocatable},
+        pulls=PullSettings(registries=shape.pull_from, docker_configs=building.login_files(terminal)),
+    )
 
 
 def _told(images: Path) -> Json:

@@ -143,12 +143,13 @@ def files_option(function: F) -> F:
         multiple=True,
         required=True,
         metavar="FILE",
-        shell_complete=_files,
+        shell_complete=offered_files,
         help="YAML or JSON file, folder of such, or - for standard input. Repeatable.",
     )(function)
 
 
-def _files(_: click.Context, __: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+def offered_files(_: click.Context, __: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    """Has the shell offer its files, for words that are no `click.Path`: `-`, or an image, may stand there too."""
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type="file")]

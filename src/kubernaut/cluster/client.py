@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import msgspec
 
@@ -20,7 +20,9 @@ from kubernaut.cluster.errors import Gone, ServerError, error_from_answer
 from kubernaut.cluster.kinds import ResourceKind
 from kubernaut.cluster.requests import Json, PatchType, Propagation, Request
 from kubernaut.cluster.sender import Sender
-from kubernaut.concurrency import Clock
+
+if TYPE_CHECKING:
+    from kubernaut.concurrency import Clock
 
 FIELD_MANAGER = "kubernaut"
 _PAGE = 500
@@ -72,15 +74,19 @@ class Cluster:
         connection: Connection,
         *,
         user: str = "",
-        clock: Clock | None = None,
+        clock: "Clock | None" = None,
         timeout: float = 30.0,
+        quick: bool = False,
     ) -> None:
-        """`user` labels the counts; `timeout` is in seconds, for anything but watches and logs."""
+        """`user` labels the counts; `timeout` is in seconds, for anything but watches and logs.
+
+        `quick` is for programs that ask once and are gone: see `kubernaut.cluster.quick`.
+        """
         self.connection = connection
         self.user = user
         self.writes = 0
         """How many writes this client has begun."""
-        self._sender = Sender(connection, user=user, clock=clock, timeout=timeout)
+        self._sender = _sender_class(quick)(connection, user=user, clock=clock, timeout=timeout)
         self._hooks: list[WriteHook] = []
 
     @property
@@ -96,7 +102,7 @@ class Cluster:
         *,
         environment: Mapping[str, str] | None = None,
         user: str = "",
-        clock: Clock | None = None,
+        clock: "Clock | None" = None,
         timeout: float = 30.0,
         impersonation: Impersonation | None = None,
     ) -> "Cluster":
@@ -404,6 +410,14 @@ class Cluster:
             waiting = hook(moment, write)
             if waiting is not None:
                 await waiting
+
+
+def _sender_class(quick: bool) -> type[Sender]:
+    if not quick:
+        return Sender
+    from kubernaut.cluster.quick import QuickSender
+
+    return QuickSender
 
 
 def _object(body: bytes, request: Request) -> Json:

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kubernaut.cluster.connection import Connection
 from kubernaut.cluster.errors import CannotConnect
-from kubernaut.concurrency import Clock
+
+if TYPE_CHECKING:
+    from kubernaut.concurrency import Clock
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -15,7 +18,7 @@ def find_connection(
     context: str | None,
     environment: Mapping[str, str],
     *,
-    clock: Clock | None = None,
+    clock: "Clock | None" = None,
 ) -> Connection:
     """This file > KUBECONFIG > inside a pod > ~/.kube/config.
 

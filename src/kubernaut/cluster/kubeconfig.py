@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 import yaml
@@ -22,9 +22,9 @@ from kubernaut.cluster.connection import (
     Login,
 )
 from kubernaut.cluster.errors import CannotConnect
-from kubernaut.cluster.execplugin import ExecPlugin, ExecSpec
-from kubernaut.cluster.incluster import TokenFile
-from kubernaut.concurrency import Clock
+
+if TYPE_CHECKING:
+    from kubernaut.concurrency import Clock
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
@@ -108,7 +108,7 @@ def load_kubeconfig(
     context: str | None,
     environment: Mapping[str, str],
     *,
-    clock: Clock | None = None,
+    clock: "Clock | None" = None,
 ) -> Connection:
     """The connection of this context, or of the files' current one.
 
@@ -166,7 +166,7 @@ def _credentials(
     cluster: _Cluster,
     source: str,
     environment: Mapping[str, str],
-    clock: Clock | None,
+    clock: "Clock | None",
 ) -> Credentials:
     if not name:
         return FixedLogin()
@@ -183,11 +183,15 @@ def _credentials(
     if user.token:
         return FixedLogin(Login(f"Bearer {user.token}", certificate))
     if user.token_file:
+        from kubernaut.cluster.incluster import TokenFile
+
         return TokenFile(folder / user.token_file, clock, certificate)
     if user.username:
         pair = base64.b64encode(f"{user.username}:{user.password}".encode()).decode()
         return FixedLogin(Login(f"Basic {pair}", certificate))
     if user.exec_ is not None:
+        from kubernaut.cluster.execplugin import ExecPlugin, ExecSpec
+
         spec = _decoded(ExecSpec, user.exec_, found[1], source)
         info = _exec_cluster(cluster, found[1].parent, source)
         return ExecPlugin(spec, folder, source, environment, info, clock)

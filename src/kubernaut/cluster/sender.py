@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from kubernaut.cluster.connection import Connection, Login, tls_context
@@ -23,11 +24,12 @@ from kubernaut.cluster.errors import (
     shortened,
 )
 from kubernaut.cluster.requests import Request
-from kubernaut.concurrency import Clock, SystemClock
 
 if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
+
+    from kubernaut.concurrency import Clock
 
 _CONNECT_SECONDS = 10.0
 _REPEATS = 4
@@ -50,15 +52,22 @@ class _Session(NamedTuple):
 class Sender:
     """Sends requests to one connection and knows what may be sent twice."""
 
-    def __init__(self, connection: Connection, *, user: str, clock: Clock | None, timeout: float) -> None:
+    def __init__(self, connection: Connection, *, user: str, clock: "Clock | None", timeout: float) -> None:
         self.connection = connection
         self.user = user
         self.counts: Counter[tuple[str, str, str]] = Counter()
-        self._clock = clock or SystemClock()
+        self._given_clock = clock
         self._timeout = timeout
         self._rng = random.Random()
         self._session: _Session | None = None
         self._retired: list[_Session] = []
+
+    @cached_property
+    def _clock(self) -> "Clock":
+        # Late, for it brings asyncio, which a completion can do without.
+        from kubernaut.concurrency import SystemClock
+
+        return self._given_clock or SystemClock()
 
     async def close(self) -> None:
         open_sessions = [*self._retired, *([self._session] if self._session else [])]

@@ -6,6 +6,7 @@ every change before anybody else does, which is where persistence to disk belong
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -74,23 +75,21 @@ class _Shelf:
         self.history: deque[Change] = deque(maxlen=history)
         self.compacted = 0
         """Changes up to this version may be forgotten."""
-        self._order: list[Place] = []
-        self._is_ordered = True
-
-    def places(self) -> list[Place]:
-        if not self._is_ordered:
-            self._order = sorted(self.records)
-            self._is_ordered = True
-        return self._order
+        self.places: list[Place] = []
+        """All of them in order. Kept so by each write: sorting anew takes far longer when there are many."""
 
     def put(self, place: Place, record: Record) -> None:
         if place not in self.records:
-            self._is_ordered = False
+            insort(self.places, place)
         self.records[place] = record
 
     def remove(self, place: Place) -> None:
         del self.records[place]
-        self._is_ordered = False
+        del self.places[bisect_left(self.places, place)]
+
+    def within(self, namespace: str) -> list[Place]:
+        """Those of one namespace; empty: those of the whole cluster."""
+        return self.places[bisect_left(self.places, (namespace,)) : bisect_left(self.places, (namespace + "\0",))]
 
 
 class Ledger:
@@ -123,9 +122,8 @@ class Ledger:
         shelf = self._shelves.get(resource)
         if shelf is None:
             return
-        for place in shelf.places():
-            if namespace is None or place[0] == namespace:
-                yield shelf.records[place]
+        for place in shelf.places if namespace is None else shelf.within(namespace):
+            yield shelf.records[place]
 
     def count(self, resource: str) -> int:
         shelf = self._shelves.get(resource)
@@ -189,7 +187,7 @@ class Ledger:
         if shelf is None:
             return []
         if not undone:
-            return [shelf.records[place].object for place in shelf.places()]
+            return [shelf.records[place].object for place in shelf.places]
         past = {place: record.object for place, record in shelf.records.items()}
         for change in reversed(undone):
             if change.old is None:

@@ -56,12 +56,12 @@ NameRule = Callable[[str], list[str]]
 
 def timestamp(moment: datetime) -> str:
     """meta/v1 Time: whole seconds, UTC."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def micro_timestamp(moment: datetime) -> str:
     """meta/v1 MicroTime, as Leases and events carry it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def generated_name(prefix: str) -> str:

@@ -98,6 +98,26 @@ class DockerCredentials:
         return None
 
 
+def read_credentials(content: bytes) -> StaticCredentials:
+    """Those of a Secret of type kubernetes.io/dockerconfigjson, or of the older dockercfg.
+
+    Helpers that it names are not run: it may come from anybody. Raises RegistryUnauthorised.
+    """
+    try:
+        plain = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        auths = msgspec.json.decode(plain.get("auths", content), type=dict[str, _Auth])
+    except msgspec.DecodeError as error:
+        raise RegistryUnauthorised(f"it holds no credentials for registries: {error}") from error
+    found = {_registry_of(key): _from_auth(auth, key) for key, auth in auths.items()}
+    return StaticCredentials({key: credential for key, credential in found.items() if credential is not None})
+
+
+def _registry_of(key: str) -> str:
+    host = key.partition("://")[2] or key
+    host = host.partition("/")[0]
+    return DOCKER_HUB if key in _HUB_KEYS or host in _HUB_KEYS else host
+
+
 def _read(path: Path) -> _DockerConfig | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=_DockerConfig)

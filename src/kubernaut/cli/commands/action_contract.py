@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kubernaut.cli.exits import Exit
-from kubernaut.cli.options import output_option, verbose
+from kubernaut.cli.options import offered_files, output_option, verbose
 from kubernaut.cli.terminal import current_terminal
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def command() -> None:
 
 
 @command.command("show")
-@click.argument("source", metavar=_SOURCE)
+@click.argument("source", metavar=_SOURCE, shell_complete=offered_files)
 @output_option("yaml", "json")
 @verbose
 def show(source: str, output: str) -> None:
@@ -48,8 +48,8 @@ def show(source: str, output: str) -> None:
 
 
 @command.command("diff")
-@click.argument("old", metavar="OLD")
-@click.argument("new", metavar="NEW")
+@click.argument("old", metavar="OLD", shell_complete=offered_files)
+@click.argument("new", metavar="NEW", shell_complete=offered_files)
 @output_option("text", "json")
 @verbose
 def diff(old: str, new: str, output: str) -> int:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from kubernaut.cli.options import Where, cluster_options
+from kubernaut.cli.options import Where, cluster_options, offered_files
 from kubernaut.cli.terminal import current_terminal
 
 
 @click.command("install")
-@click.argument("source", metavar="PATH|IMAGE")
+@click.argument("source", metavar="PATH|IMAGE", shell_complete=offered_files)
 @click.option(
     "--registry", metavar="HOST/PATH", help="Push the image there first. An embedded cluster needs none."
 )

@@ -15,6 +15,7 @@ from kubernaut.cli.options import (
     completed,
     in_namespace,
     namespace_option,
+    offered_files,
     timeout_option,
     wait_option,
 )
@@ -65,6 +66,7 @@ class _Given(NamedTuple):
     "objects",
     multiple=True,
     metavar="FILE",
+    shell_complete=offered_files,
     help="With --embedded: objects to put into it first. Repeatable.",
 )
 @namespace_option

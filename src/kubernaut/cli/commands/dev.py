@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,7 @@ from kubernaut.cli.terminal import Terminal, current_terminal
 if TYPE_CHECKING:
     import asyncio
 
+    from kubernaut.cli.home import Shape
     from kubernaut.devcluster.keeping import SqliteJournal
 
 _START_SECONDS = 60.0
@@ -61,6 +62,14 @@ class _Place:
             self.kept.with_name(self.kept.name + end).unlink(missing_ok=True)
 
     @property
+    def registry(self) -> str:
+        """Where images can be pushed to; empty when that is not known."""
+        try:
+            return f"localhost:{int((self.folder / 'registry' / 'port').read_text())}"
+        except (OSError, ValueError):
+            return ""
+
+    @property
     def is_running(self) -> bool:
         lock = self.lock()
         if lock is None:
@@ -82,6 +91,22 @@ def kubeconfig_of(terminal: Terminal) -> Path:
     return _Place(terminal).kubeconfig
 
 
+def _quantities(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, str]:
+    from kubernaut.devcluster.quantities import parse_quantity
+
+    found: dict[str, str] = {}
+    for entry in (text or "").split(","):
+        name, equals, amount = entry.partition("=")
+        try:
+            if entry and (not equals or not name or parse_quantity(amount) < 0):
+                raise ValueError
+        except ValueError:
+            raise click.BadParameter(f"{entry!r} is not a resource and its quantity, such as cpu=4") from None
+        if entry:
+            found[name] = amount
+    return found
+
+
 @click.group("dev")
 def command() -> None:
     """Start, stop and inspect a cluster on this machine."""
@@ -94,13 +119,42 @@ command.add_command(fault)
 @click.option("--foreground", is_flag=True, help="Stay here until interrupted; the log goes to standard error.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the API server. Default: any free one.")
 @click.option("--keep", is_flag=True, help="Keep the objects in a file for the next time; see dev down --forget.")
+@click.option("--nodes", type=click.IntRange(1, 50), default=1, show_default=True, help="How many there are.")
+@click.option(
+    "--allocatable",
+    metavar="NAME=QUANTITY,...",
+    callback=_quantities,
+    help="What each node has, such as cpu=4,memory=8Gi. Default: cpu=16,memory=32Gi,pods=1000.",
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "bubblewrap", "plain"]),
+    default="auto",
+    show_default=True,
+    help="How containers run: in sandboxes, or as plain processes of this machine.",
+)
+@click.option(
+    "--registry-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Of the image registry. Default: as the last time, or any free one.",
+)
+@click.option(
+    "--pull-from",
+    "pull_from",
+    metavar="HOST[:PORT]",
+    multiple=True,
+    help="Really pull and run images of this registry, too ('*': of all). Otherwise other registries' images are "
+    "simulated.",
+)
 @verbose
-def up(foreground: bool, port: int, keep: bool) -> None:
+def up(foreground: bool, port: int, keep: bool, **shape: Any) -> None:
     """Start the cluster, with kubernaut at work in it.
 
     Everything lives in one process on loopback. It is forgotten when it stops, unless it was started with --keep:
     then it goes on with the same objects when it is started again, until `kubernaut dev down --forget`. Actions
-    may touch all of its namespaces.
+    may touch all of its namespaces. Images that are pushed to its registry, on localhost, are run by pods that
+    name them there.
     """
     terminal = current_terminal()
     place = _Place(terminal)
@@ -108,14 +162,16 @@ def up(foreground: bool, port: int, keep: bool) -> None:
         place.kept.parent.mkdir(parents=True, exist_ok=True)
         place.kept.touch(mode=0o600)
     if foreground:
-        _stay(terminal, place, port)
+        _stay(terminal, place, port, shape)
         return
     if place.is_running:
         terminal.say("the cluster is up already")
     else:
-        _start(terminal, place, port)
+        _start(terminal, place, port, shape)
     terminal.say("use it with:")
     terminal.say(f"  export KUBECONFIG={place.kubeconfig}")
+    if registry := place.registry:
+        terminal.say(f"push images to {registry}")
 
 
 @command.command("down")
@@ -157,12 +213,19 @@ def status() -> int:
     return speak(examine(terminal, Where(place.kubeconfig)))
 
 
-def _start(terminal: Terminal, place: _Place, port: int) -> None:
+def _start(terminal: Terminal, place: _Place, port: int, shape: dict[str, Any]) -> None:
     """Starts the process in the background and waits until it answers. Raises CommandFailed."""
     from kubernaut.cli.session import speak
 
     place.ready.unlink(missing_ok=True)
     arguments = [sys.executable, "-m", "kubernaut.cli", "dev", "up", "--foreground", f"--port={port}"]
+    arguments += [f"--nodes={shape['nodes']}", f"--runtime={shape['runtime']}"]
+    arguments += [
+        f"--registry-port={shape['registry_port']}",
+        *(f"--pull-from={one}" for one in shape["pull_from"]),
+    ]
+    if shape["allocatable"]:
+        arguments.append(f"--allocatable={','.join(f'{k}={v}' for k, v in shape['allocatable'].items())}")
     with place.log.open("wb") as log:
         process = subprocess.Popen(
             [*arguments, *(["-v"] if terminal.verbose else [])],
@@ -197,7 +260,7 @@ async def _until(condition: Callable[[], bool], seconds: float, complaint: str) 
         await clock.sleep(_LOOK_AGAIN_SECONDS)
 
 
-def _stay(terminal: Terminal, place: _Place, port: int) -> None:
+def _stay(terminal: Terminal, place: _Place, port: int, shape: dict[str, Any]) -> None:
     from kubernaut.cli.session import speak
     from kubernaut.telemetry import set_up_logging
 
@@ -207,14 +270,16 @@ def _stay(terminal: Terminal, place: _Place, port: int) -> None:
     set_up_logging("debug" if terminal.verbose else "info", "console")
     with lock:
         try:
-            speak(_be_the_cluster(terminal, place, port), for_long=True)
+            speak(_be_the_cluster(terminal, place, port, shape), for_long=True)
         finally:
             for file in (place.ready, place.kubeconfig):
                 file.unlink(missing_ok=True)
 
 
-async def _be_the_cluster(terminal: Terminal, place: _Place, port: int) -> None:
+async def _be_the_cluster(terminal: Terminal, place: _Place, port: int, shape: dict[str, Any]) -> None:
     import asyncio
+
+    from kubernaut.cli.home import Shape
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -222,7 +287,7 @@ async def _be_the_cluster(terminal: Terminal, place: _Place, port: int) -> None:
         loop.add_signal_handler(number, stop.set)
     journal = _journal(place) if place.kept.exists() else None
     with contextlib.closing(journal) if journal else contextlib.nullcontext():
-        await _live(terminal, place, port, journal, stop)
+        await _live(terminal, place, (port, Shape(**shape)), journal, stop)
 
 
 def _journal(place: _Place) -> "SqliteJournal":
@@ -240,12 +305,17 @@ def _journal(place: _Place) -> "SqliteJournal":
 
 
 async def _live(
-    terminal: Terminal, place: _Place, port: int, journal: "SqliteJournal | None", stop: "asyncio.Event"
+    terminal: Terminal,
+    place: _Place,
+    asked: "tuple[int, Shape]",
+    journal: "SqliteJournal | None",
+    stop: "asyncio.Event",
 ) -> None:
     from kubernaut.cli.home import home
     from kubernaut.cli.installing import EVERYWHERE
 
-    async with home(terminal, place.folder, targets=[EVERYWHERE], port=port, journal=journal) as here:
+    port, shape = asked
+    async with home(terminal, place.folder, targets=[EVERYWHERE], port=port, journal=journal, shape=shape) as here:
         place.ready.write_text(str(os.getpid()))
         terminal.remark(f"up at {here.server.url}; actions run in {here.runtime}; kubeconfig {here.kubeconfig}")
         await stop.wait()

@@ -7,7 +7,7 @@ import click
 
 from kubernaut.cli.exits import Exit
 from kubernaut.cli.failures import CommandFailed
-from kubernaut.cli.options import output_option, verbose
+from kubernaut.cli.options import offered_files, output_option, verbose
 from kubernaut.cli.terminal import Terminal, current_terminal
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 10.0
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=offered_files)
 @click.option("--strict", is_flag=True, help="Exit with 1 when a field has no home today.")
 @click.option(
     "--offline", is_flag=True, help="Ask no registry for the contracts of a registry ConfigMap's images."

@@ -7,7 +7,7 @@ import click
 
 from kubernaut.cli.exits import Exit
 from kubernaut.cli.failures import CommandFailed
-from kubernaut.cli.options import Where, cluster_options, output_option
+from kubernaut.cli.options import Where, cluster_options, offered_files, output_option
 from kubernaut.cli.terminal import Terminal, current_terminal
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("lint")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=offered_files)
 @output_option("text", "json")
 @click.option("--online", is_flag=True, help="Ask the cluster for its catalogue, and registries for contracts.")
 @cluster_options

@@ -19,7 +19,7 @@ from kubernaut.concurrency import Clock, within
 from kubernaut.devcluster.node.probing import port_of
 from kubernaut.devcluster.node.runtime import Running
 from kubernaut.devcluster.objects import Object
-from kubernaut.devcluster.workloads.reading import parts
+from kubernaut.devcluster.workloads.reading import part, parts
 
 OUTPUT_LIMIT = 10 * 2**10
 _HOST = "127.0.0.1"
@@ -58,7 +58,7 @@ async def act(action: Object, target: Target, limit: float | None, agent: str) -
         await target.clock.sleep(float(wanted.get("seconds") or 0))
         return Answer("success")
     try:
-        port = port_of(target.container, (action.get("httpGet") or action.get("tcpSocket") or {})["port"])
+        port = port_of(target.container, (part(action, "httpGet") or part(action, "tcpSocket"))["port"])
     except (ValueError, KeyError) as error:
         raise ActionBroken(str(error)) from error
     if (wanted := action.get("httpGet")) is not None:

@@ -16,6 +16,7 @@ from kubernaut.devcluster.node.host import Host
 from kubernaut.devcluster.node.images import Image, PullFailed
 from kubernaut.devcluster.node.logs import ContainerLog
 from kubernaut.devcluster.node.mounts import Mount
+from kubernaut.devcluster.node.obtaining import INVALID_NAME, NEVER_PULL, obtain
 from kubernaut.devcluster.node.pod_status import (
     MESSAGE_LIMIT,
     ContainerView,
@@ -39,9 +40,7 @@ from kubernaut.devcluster.node.users import user_of
 from kubernaut.devcluster.objects import Object
 from kubernaut.devcluster.quantities import parse_quantity
 from kubernaut.devcluster.workloads.reading import items, part, parts
-from kubernaut.oci.errors import ReferenceInvalid
 from kubernaut.oci.media import RunConfig
-from kubernaut.oci.reference import Reference
 
 _CRASH_DELAY = 10.0
 _CRASH_CAP = 300.0
@@ -173,12 +172,14 @@ class ContainerLife:
         while not self._scope.stopping.is_set():
             runtime = self._host.runtime_of(self._scope.pod, self._container)
             try:
-                image = await self._pull(runtime)
+                image = await obtain(self._host, self._scope.pod, self._container, runtime, self._tell_first)
             except PullFailed as error:
-                await self._pull_back_off(str(error), pull_delay)
+                await self._pull_back_off(error, pull_delay)
                 pull_delay = min(pull_delay * 2, _CRASH_CAP)
                 continue
             assert runtime is not None
+            digest = image.digest if image is not None else self.view.image.partition("@")[2]
+            self.view = replace(self.view, image_id=digest)
             try:
                 spec = self._spec(image)
                 if runtime is self._host.processes and (why := unsupported_probe(self._container)):
@@ -192,39 +193,33 @@ class ContainerLife:
                 return _Prepared(runtime, spec)
         return None
 
-    async def _pull(self, runtime: Runtime | None) -> Image | None:
-        name = self.view.image
-        try:
-            Reference.parse(name)
-        except ReferenceInvalid as error:
-            raise PullFailed(f"InvalidImageName: {error}") from error
-        if runtime is self._host.simulated and self._host.simulated.cannot_be_pulled(self._scope.pod, name):
-            raise PullFailed(f'failed to resolve reference "{name}": {name}: not found')
-        if runtime is None:
-            raise PullFailed(f'"{name}": not found: no image of this cluster has this name or digest')
-        image = await self._host.images.pull(name) if runtime is self._host.processes else None
-        if self.view.restarts == 0 and isinstance(self.view.state, Waiting):
-            self._tell("Normal", "Pulled", f'Container image "{name}" already present on machine')
-        digest = image.digest if image is not None else name.partition("@")[2]
-        self.view = replace(self.view, image_id=digest)
-        return image
+    def _tell_first(self, type_: str, reason: str, message: str) -> None:
+        """Restarts find what the first start has found: that is told once, pulls always."""
+        present = reason == "Pulled" and message.endswith("already present on machine")
+        if not present or (self.view.restarts == 0 and isinstance(self.view.state, Waiting)):
+            self._tell(type_, reason, message)
 
-    async def _pull_back_off(self, error: str, delay: float) -> None:
-        if error.startswith("InvalidImageName"):
-            self._wait_for("InvalidImageName", error.partition(": ")[2])
-            self._tell("Warning", "InspectFailed", f"Failed to apply default image tag: {error}")
-            self._tell("Warning", "Failed", "Error: InvalidImageName")
+    async def _pull_back_off(self, error: PullFailed, delay: float) -> None:
+        if error.reason == INVALID_NAME:
+            said = f'Failed to apply default image tag "{self.view.image}": {error}'
+            self._wait_for(error.reason, said)
+            self._tell("Warning", "InspectFailed", said)
+        elif error.reason == NEVER_PULL:
+            self._wait_for(error.reason, str(error))
+            self._tell("Warning", error.reason, str(error))
+        else:
+            self._wait_for(error.reason, str(error))
+            self._tell("Warning", "Failed", f'Failed to pull image "{self.view.image}": {error}')
+        self._tell("Warning", "Failed", f"Error: {error.reason}")
+        if error.reason in {INVALID_NAME, NEVER_PULL}:
+            # No pull was tried, so there is nothing to back off from.
             await self._pause(delay)
             return
-        said = f'Failed to pull image "{self.view.image}": {error}'
-        self._wait_for("ErrImagePull", error)
-        self._tell("Warning", "Failed", said)
-        self._tell("Warning", "Failed", "Error: ErrImagePull")
         # The kubelet shows the error first and the back-off from its next look on.
         if await self._stopped_within(min(1.0, delay)):
             return
         back_off = f'Back-off pulling image "{self.view.image}"'
-        self._wait_for("ImagePullBackOff", f"{back_off}: ErrImagePull: {error}")
+        self._wait_for("ImagePullBackOff", f"{back_off}: {error.reason}: {error}")
         self._tell("Normal", "BackOff", back_off)
         self._tell("Warning", "Failed", "Error: ImagePullBackOff")
         await self._stopped_within(delay)

@@ -11,14 +11,15 @@ from kubernaut.devcluster.errors import ApiError
 from kubernaut.devcluster.node.environment import Surroundings
 from kubernaut.devcluster.node.images import Images
 from kubernaut.devcluster.node.pod_status import PodView, compose_status
+from kubernaut.devcluster.node.pulling import Puller
 from kubernaut.devcluster.node.runtime import Runtime
 from kubernaut.devcluster.node.scripted import Scripted
 from kubernaut.devcluster.node.simulated import PREFIX, Simulated
 from kubernaut.devcluster.node.volumes import Account
 from kubernaut.devcluster.objects import Object, controller_of, namespace_of, uid_of
-from kubernaut.devcluster.resources import PODS
+from kubernaut.devcluster.resources import PODS, SECRETS, SERVICE_ACCOUNTS
 from kubernaut.devcluster.store import Store, Write
-from kubernaut.devcluster.workloads.reading import annotations_of, peek
+from kubernaut.devcluster.workloads.reading import annotations_of, parts, peek
 from kubernaut.devcluster.workloads.recorder import Recorder
 
 _WRITE = Write(manager="kubelet")
@@ -40,6 +41,8 @@ class Host:
     """Address of the API server, as containers reach it."""
     recorder: Recorder
     allocatable: Mapping[str, str]
+    puller: Puller | None = None
+    """Pulls from registries; None where nothing is pulled."""
     ip: str = "127.0.0.1"
     simulated: Simulated = field(init=False)
     _addresses: int = 0
@@ -51,7 +54,7 @@ class Host:
         """Which runtime a container gets; None when its image is one that can only be pulled.
 
         A Job's work cannot be pretended: an image that is unknown here fails to be pulled, unless an
-        annotation of ours says that a simulation is wanted.
+        annotation of ours says that a simulation is wanted. What registries of this machine have is real.
         """
         image = str(container["image"])
         if self.scripted.knows(image):
@@ -60,9 +63,21 @@ class Host:
             return self.processes
         owner = controller_of(pod)
         wanted = any(key.startswith(PREFIX) for key in annotations_of(pod))
+        if not wanted and self.puller is not None and self.puller.is_meant(image):
+            return self.processes
         if owner is not None and owner["kind"] == "Job" and not wanted:
             return None
         return self.simulated
+
+    def pull_secrets_of(self, pod: Object) -> tuple[list[Object], list[str]]:
+        """The Secrets that a pod, or else its service account, names for pulling; and names that are missing."""
+        named = parts(pod, "spec", "imagePullSecrets")
+        if not named:
+            account = str(pod["spec"].get("serviceAccountName") or "default")
+            named = parts(self.look_up(SERVICE_ACCOUNTS, namespace_of(pod), account), "imagePullSecrets")
+        names = [str(reference.get("name") or "") for reference in named]
+        found = {name: self.look_up(SECRETS, namespace_of(pod), name) for name in names if name}
+        return [s for s in found.values() if s is not None], [n for n, s in found.items() if s is None]
 
     def pod_folder(self, pod: Object) -> Path:
         return self.folder / "pods" / uid_of(pod)

@@ -7,10 +7,10 @@ import asyncio
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kubernaut.oci import ImageError, ImageLayout, Reference, ReferenceInvalid, unpack_image
+from kubernaut.oci import Descriptor, ImageError, ImageLayout, Reference, ReferenceInvalid, unpack_image
 from kubernaut.oci.media import RunConfig
 
 RUNTIME_LABEL = "ai.kubernaut.runtime"
@@ -19,7 +19,11 @@ HOST_PYTHON = "host-python"
 
 
 class PullFailed(Exception):
-    """The image is known by name, and its content cannot be used."""
+    """The image cannot be had, or its content cannot be used; `reason` is the kubelet's word for it."""
+
+    def __init__(self, message: str, reason: str = "ErrImagePull") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,33 @@ class Images:
         self._layouts: list[tuple[ImageLayout, str]] = []
         self._unpacking: dict[str, asyncio.Lock] = {}
         self._ready: dict[str, Image] = {}
+        self._pulled: dict[str, str] | None = None
+        """Whole reference -> digest, of what was pulled from registries; None before it has been read."""
+
+    @property
+    def pulled(self) -> ImageLayout:
+        """Where images from registries are kept."""
+        return ImageLayout.create(self._cache / "pulled")
+
+    def note_pulled(self, reference: Reference, manifest: Descriptor) -> None:
+        """An image has been pulled under this name."""
+        name = _whole(reference)
+        self._known_pulled()[name] = manifest.digest
+        self.pulled.name(name, manifest)
+
+    def has_pulled(self, text: str) -> bool:
+        """Whether an image of this name has been pulled before, and not been there from the start."""
+        try:
+            return _whole(Reference.parse(text)) in self._known_pulled()
+        except ReferenceInvalid:
+            return False
+
+    def _known_pulled(self) -> dict[str, str]:
+        if self._pulled is None:
+            self._pulled = {}
+            if (self._cache / "pulled").is_dir():
+                self._pulled = {name: found.digest for name, found in self.pulled.images().items()}
+        return self._pulled
 
     def register(self, folder: Path, repository: str = "") -> None:
         """Make a layout's images known; names in it without a registry are meant within `repository`.
@@ -62,7 +93,7 @@ class Images:
         self._layouts.insert(0, (layout, repository))
 
     def find(self, text: str) -> tuple[ImageLayout, str] | None:
-        """The layout and manifest digest that an image reference means; None when unknown."""
+        """The layout and manifest digest that an image reference means; None when it is not here."""
         try:
             wanted = Reference.parse(text)
         except ReferenceInvalid:
@@ -75,7 +106,8 @@ class Images:
             for name, manifest in layout.images().items():
                 if _means(name, repository, wanted):
                     return layout, manifest.digest
-        return None
+        digest = self._known_pulled().get(_whole(wanted))
+        return (self.pulled, digest) if digest else None
 
     async def pull(self, text: str) -> Image | None:
         """The image, unpacked; None when it is unknown here. Raises PullFailed."""
@@ -109,6 +141,10 @@ class Images:
                 os.rename(beside, rootfs)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def _whole(reference: Reference) -> str:
+    return str(reference if reference.tag or reference.digest else replace(reference, tag="latest"))
 
 
 def _means(name: str, repository: str, wanted: Reference) -> bool:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from kubernaut.concurrency import Clock, Supervisor
 from kubernaut.devcluster.errors import BadRequest
-from kubernaut.devcluster.node.bubblewrap import Bubblewrap
+from kubernaut.devcluster.node.choosing import choose_runtime
 from kubernaut.devcluster.node.host import Host
 from kubernaut.devcluster.node.images import Images
 from kubernaut.devcluster.node.logs import LogQuery
-from kubernaut.devcluster.node.plain import Plain
 from kubernaut.devcluster.node.pod import PodLife
+from kubernaut.devcluster.node.pulling import Puller, PullSettings
 from kubernaut.devcluster.node.registration import Registration
 from kubernaut.devcluster.node.runtime import Runtime
 from kubernaut.devcluster.node.scheduler import Scheduler
@@ -52,6 +52,10 @@ class NodeSettings:
     """For action images; None takes bubblewrap where it works, else plain processes."""
     schedules: bool = True
     """Whether this node brings the cluster's scheduler with it."""
+    pulls: PullSettings | None = None
+    """From which registries it pulls; None where nothing is pulled."""
+    images: Images | None = None
+    """What is shared with other nodes; None makes its own of the cache."""
 
 
 class Node:
@@ -66,7 +70,7 @@ class Node:
         self._settings = settings
         self._account = account
         self._api = api
-        self.images = Images(settings.cache)
+        self.images = settings.images or Images(settings.cache)
         self.scripted = Scripted()
         self._host: Host | None = None
         self._pods: dict[str, PodLife] = {}
@@ -98,7 +102,7 @@ class Node:
 
     async def run(self) -> None:
         """Until cancelled."""
-        runtime = self._settings.runtime or await Bubblewrap.find() or Plain()
+        runtime = self._settings.runtime or await choose_runtime()
         self._host = host = self._make_host(runtime)
         if runtime.notice:
             _log.warning("node %s: %s", self.name, runtime.notice)
@@ -141,7 +145,8 @@ class Node:
             if previous:
                 raise BadRequest(f'previous terminated container "{chosen}" in pod "{pod}" not found')
             state = next((s for s in _waiting_reasons(found) if s[0] == chosen), (chosen, "ContainerCreating"))
-            said = f'container "{chosen}" in pod "{pod}" is waiting to start: {state[1]}'
+            why = _PULLING.get(state[1], state[1])
+            said = f'container "{chosen}" in pod "{pod}" is waiting to start: {why}'
             raise BadRequest(said)
         async for chunk in log.read(query):
             yield chunk
@@ -163,6 +168,7 @@ class Node:
             api=self._api,
             recorder=Recorder(self._store, self._clock.now, "kubelet", self.name),
             allocatable=self._settings.allocatable,
+            puller=None if self._settings.pulls is None else Puller(self.images, self._settings.pulls),
         )
 
     def _note(self, change: Change) -> None:
@@ -200,6 +206,13 @@ class Node:
     def _forget(self, life: PodLife) -> None:
         self._pods.pop(uid_of(life.pod), None)
         life.forget()
+
+
+_PULLING = {
+    "ImagePullBackOff": "trying and failing to pull image",
+    "ErrImagePull": "image can't be pulled",
+}
+"""What the kubelet says of logs, where it is not the state's reason."""
 
 
 def _waiting_reasons(pod: Object) -> list[tuple[str, str]]:
