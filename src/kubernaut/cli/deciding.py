@@ -56,7 +56,8 @@ async def decide(
             return Exit.SUCCEEDED
         if not await _is_decided(terminal, cluster, found):
             return Exit.WAITING
-        return await follow(terminal, cluster, kinds.WORKFLOW_EXECUTIONS, workflow, namespace, seconds)
+        code = await follow(terminal, cluster, kinds.WORKFLOW_EXECUTIONS, workflow, namespace, seconds)
+    return Exit.SUCCEEDED if word == "reject" and code is Exit.FAILED else code
 
 
 async def _is_decided(terminal: Terminal, cluster: Cluster, found: Json) -> bool:
