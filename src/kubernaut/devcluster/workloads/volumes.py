@@ -100,6 +100,7 @@ def _bound(facts: ClaimFacts, class_: str, node: str) -> list[Change]:
                 "storageClassName": class_,
                 "persistentVolumeReclaimPolicy": "Delete",
                 "hostPath": {"path": facts.folder},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [_only_on(node)]}},
                 "claimRef": {
                     "apiVersion": "v1",
                     "kind": "PersistentVolumeClaim",
@@ -119,6 +120,11 @@ def _bound(facts: ClaimFacts, class_: str, node: str) -> list[Change]:
     status = {"phase": "Bound", "accessModes": modes, "capacity": {"storage": capacity}}
     changes.append(SetStatus(PERSISTENT_VOLUME_CLAIMS, namespace, name, status))
     return changes
+
+
+def _only_on(node: str) -> Object:
+    """A folder lies on one node: pods that use it have to go there, as with a real class of this kind."""
+    return {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
 
 
 def decide_volume(volume: Object, claim: Object | None) -> Turn:
