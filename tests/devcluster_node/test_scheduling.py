@@ -219,8 +219,8 @@ async def test_a_cluster_of_three_nodes_spreads_fills_up_and_says_so(tmp_path: P
                 if change.object["reason"] == "FailedScheduling":
                     assert change.object["message"].startswith("0/3 nodes are available: 3 Insufficient cpu. ")
                     break
-        on = [p["spec"].get("nodeName") for p in cluster.store.list(PODS, "default").items]
-        assert sorted(filter(None, on)) == sorted(machinery.nodes)
+        on = [str(p["spec"].get("nodeName", "")) for p in cluster.store.list(PODS, "default").items]
+        assert sorted(name for name in on if name) == sorted(machinery.nodes)
 
 
 async def test_a_pod_follows_its_volume_and_waits_where_its_node_is_closed(tmp_path: Path) -> None:
@@ -242,6 +242,7 @@ async def test_a_pod_follows_its_volume_and_waits_where_its_node_is_closed(tmp_p
         home = store.get(PODS, "first", "default")["spec"]["nodeName"]
         store.patch(NODES, home, None, {"spec": {"unschedulable": True}})
         store.create(PODS, body("second"), "default")
+        said = ""
         async with store.watch(EVENTS, namespace="default", initial=True) as changes:
             async for change in changes:
                 if change.object["reason"] == "FailedScheduling":
