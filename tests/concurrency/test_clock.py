@@ -148,3 +148,12 @@ async def test_the_machines_clock_is_aware_and_moves_forward() -> None:
     before = clock.monotonic()
     await clock.sleep(0.001)
     assert clock.monotonic() > before
+
+
+async def test_a_clock_on_which_nobody_sleeps_any_more_does_not_hold_up_the_next() -> None:
+    first, second = VirtualClock(), VirtualClock()
+    sleeping = asyncio.ensure_future(first.sleep(5))
+    await asyncio.sleep(0)
+    sleeping.cancel()
+    await second.sleep(3600)
+    assert (first.monotonic(), second.monotonic()) == (0, 3600)

@@ -98,7 +98,7 @@ async def test_a_cordoned_node_takes_no_pods_until_it_is_open_again(world: World
     world.store.patch(NODES, world.node.name, None, {"spec": {"unschedulable": True}})
     world.create_pod("late", restartPolicy="Always", metadata=annotated(start_seconds="0"))
     event = await world.until_event("FailedScheduling", "late")
-    assert event["message"] == "0/1 nodes are available: 1 node(s) were unschedulable."
+    assert event["message"].startswith("0/1 nodes are available: 1 node(s) were unschedulable. ")
     pod = world.get(PODS, "late")
     scheduled = next(c for c in pod["status"]["conditions"] if c["type"] == "PodScheduled")
     assert (scheduled["status"], scheduled["reason"]) == ("False", "Unschedulable")

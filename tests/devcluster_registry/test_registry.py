@@ -185,3 +185,54 @@ async def test_skopeo_pushes_to_it_and_reads_from_it(registry: Registry, tmp_pat
     assert ImageLayout(tmp_path / "back").has(image.digest)
     async with RegistryClient() as client:
         assert (await client.resolve(reference(registry, "by/skopeo:1"))).digest == image.digest
+
+
+async def finished(folder: Path, *command: str) -> str:
+    """The output of a program that ends well, run in this folder."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        command,
+        capture_output=True,
+        check=False,
+        timeout=30,
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "COSIGN_PASSWORD": ""},
+    )
+    text = (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, text
+    return text
+
+
+@pytest.mark.peer
+@pytest.mark.journey
+async def test_oras_pushes_attaches_discovers_and_pulls(registry: Registry, tmp_path: Path) -> None:
+    oras = peer("oras")
+    there = f"{registry.host}/team/artifact:1"
+    (tmp_path / "report.txt").write_text("found nothing\n")
+    file = "report.txt:text/plain"
+    await finished(tmp_path, oras, "push", "--plain-http", there, file)
+    await finished(tmp_path, oras, "attach", "--plain-http", "--artifact-type", "example/report", there, file)
+    assert "example/report" in await finished(tmp_path, oras, "discover", "--plain-http", there)
+    (tmp_path / "back").mkdir()
+    await finished(tmp_path, oras, "pull", "--plain-http", "-o", "back", there)
+    assert (tmp_path / "back" / "report.txt").read_text() == "found nothing\n"
+
+
+@pytest.mark.peer
+@pytest.mark.journey
+@pytest.mark.long
+async def test_cosign_signs_and_verifies_what_lies_in_it(registry: Registry, tmp_path: Path) -> None:
+    cosign = peer("cosign")
+    pushed = await push(registry, tmp_path / "images")
+    there = f"{registry.host}/team/one@{pushed.digest}"
+    plain = ["--allow-http-registry", "--allow-insecure-registry"]
+    # From 3.0 on it would ask a server on the Internet which services to sign with.
+    newer = "--use-signing-config" in await finished(tmp_path, cosign, "sign", "--help")
+    offline = ["--tlog-upload=false", *(["--use-signing-config=false"] if newer else [])]
+    await finished(tmp_path, cosign, "generate-key-pair")
+    await finished(tmp_path, cosign, "sign", "--yes", "--key", "cosign.key", *offline, *plain, there)
+    verify = [cosign, "verify", "--key", "cosign.pub", "--insecure-ignore-tlog", *plain]
+    assert pushed.digest in await finished(tmp_path, *verify, there)
+    other = await push(registry, tmp_path / "other", "team/other:1")
+    with pytest.raises(AssertionError, match="no signatures found"):
+        await finished(tmp_path, *verify, f"{registry.host}/team/other@{other.digest}")

@@ -26,7 +26,7 @@ class Play:
     claims: tuple[Object, ...] = ()
     pods: dict[str, Object] = field(default_factory=dict[str, Object])
     revisions: dict[str, Object] = field(default_factory=dict[str, Object])
-    volumes: set[str] = field(default_factory=set[str])
+    volumes: dict[str, Object] = field(default_factory=dict[str, Object])
     status: Object = field(default_factory=dict[str, Any])
     generation: int = 1
 
@@ -52,7 +52,7 @@ class Play:
 
     def turn(self) -> Turn:
         facts = StatefulSetFacts(
-            NOW, self.owner(), list(self.pods.values()), list(self.revisions.values()), frozenset(self.volumes)
+            NOW, self.owner(), list(self.pods.values()), list(self.revisions.values()), list(self.volumes.values())
         )
         turn = decide_stateful_set(facts)
         for change in turn.changes:
@@ -61,7 +61,7 @@ class Play:
                     assert body["metadata"]["name"] not in self.pods, "an ordinal has one pod"
                     self.pods[body["metadata"]["name"]] = {**body, "status": {"phase": "Pending"}}
                 case Create("persistentvolumeclaims", body):
-                    self.volumes.add(body["metadata"]["name"])
+                    self.volumes[body["metadata"]["name"]] = body
                 case Create(_, body):
                     self.revisions[body["metadata"]["name"]] = body
                 case Delete("pods", _, name):
@@ -253,4 +253,4 @@ def test_each_pod_has_its_name_its_host_and_claims_that_stay() -> None:
     assert {"name": "data", "persistentVolumeClaim": claim} in pod["spec"]["volumes"]
     play.replicas = 0
     play.settle()
-    assert (play.pods, play.volumes) == ({}, {"data-web-0"})
+    assert (play.pods, set(play.volumes)) == ({}, {"data-web-0"})

@@ -87,7 +87,23 @@ def test_a_trial_needs_no_plugin_of_pytest() -> None:
 
 
 def test_authors_find_exactly_these_names_and_each_says_what_it_is() -> None:
-    assert kubernaut.testing.__all__ == ["Report", "Trial", "trial_of"]
+    assert kubernaut.testing.__all__ == [
+        "Check",
+        "NotInTime",
+        "Report",
+        "Result",
+        "Scenario",
+        "ScenarioInvalid",
+        "Stage",
+        "Trial",
+        "Verdict",
+        "find_scenario",
+        "open_stage",
+        "play",
+        "read_scenario",
+        "run_scenario",
+        "trial_of",
+    ]
     for name in kubernaut.testing.__all__:
         assert inspect.getdoc(getattr(kubernaut.testing, name)), name
     source = ast.parse(inspect.getsource(kubernaut.testing.trial))

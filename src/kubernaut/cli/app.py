@@ -21,6 +21,8 @@ _SEE, _RUN, _RULE = "See it work", "Remediate", "Install and look after"
 COMMANDS = (
     Entry("demo", _SEE, "Run three remediations on a cluster inside this process."),
     Entry("dev", _SEE, "Start, stop and inspect a cluster on this machine."),
+    Entry("scenario", _SEE, "Play remediations in the flight simulator."),
+    Entry("test", _RUN, "Try workflows of yours in the flight simulator."),
     Entry("lint", _RUN, "Check files as the door would, without a cluster."),
     Entry("import", _RULE, "Write older objects in today's shape.", module="import_"),
     Entry("run", _RUN, "Submit what stands in files; --wait follows it to its end."),

@@ -103,6 +103,14 @@ def shipped_catalogue() -> dict[str, ActionDefinition]:
     }
 
 
+def catalogue_with(own: Sequence[ActionContract]) -> dict[str, ActionDefinition]:
+    """The actions in the box and one's own, as they would be installed."""
+    from kubernaut.cli.installing import account_of
+
+    added = {contract.metadata.name: _definition(contract, account_of(contract)) for contract in own}
+    return shipped_catalogue() | added
+
+
 def _definition(contract: ActionContract, account: str) -> ActionDefinition:
     from kubernaut.api.definition import DefinitionSpec
     from kubernaut.api.meta import ObjectMeta

@@ -120,6 +120,10 @@ class VirtualClock:
             self._probe = loop.call_soon(self._look, loop, 0)
 
     def _look(self, loop: asyncio.AbstractEventLoop, idle_passes: int) -> None:
+        if self._next_due() is None:
+            # Nobody sleeps any more. To look on would keep the next clock of this loop from ever seeing it idle.
+            self._probe = None
+            return
         idle_passes = idle_passes + 1 if _nothing_ready(loop) else 0
         if idle_passes < _IDLE_PASSES:
             self._probe = loop.call_soon(self._look, loop, idle_passes)

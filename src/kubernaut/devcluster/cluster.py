@@ -20,7 +20,7 @@ import yaml
 
 from kubernaut.concurrency import Clock, Supervisor, SystemClock
 
-from . import admission
+from . import admission, limit_ranges
 from .bootstrap import bootstrap
 from .faults import Faults, JumpingClock
 from .housekeeping.aggregation import Aggregation
@@ -71,12 +71,13 @@ class DevCluster:
         self.store = Store(builtin_catalogue(), self.clock.now, journal, history)
         self.store.mutating += [
             namespace_lifecycle,
+            limit_ranges.apply_defaults,
             admission.service_account,
             admission.priority,
             admission.default_tolerations,
             admission.default_storage_class,
         ]
-        self.store.validating.append(_deletion_lifecycle)
+        self.store.validating += [_deletion_lifecycle, limit_ranges.refuse_out_of_bounds]
         self._definitions = Definitions(self.store)
         self.tokens = TokenIssuer(self.store, self.clock.now)
         self.server = ApiServer(self.store, self.clock, self.tokens)

@@ -50,13 +50,14 @@ class ApiError(Exception):
         super().__init__(message)
         self.message = message
         self.details: dict[str, Any] | None = None if details is None else dict(details)
+        self.metadata: dict[str, Any] = {}
 
     def to_status(self) -> dict[str, Any]:
         """Dump as a meta/v1 Status."""
         status: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
         }
@@ -109,6 +110,18 @@ class MethodNotAllowed(ApiError):
         return cls("the server does not allow this method on the requested resource", {})
 
 
+class NotAcceptable(ApiError):
+    """None of the media types that the client would read is written here."""
+
+    code = 406
+    reason = "NotAcceptable"
+
+    @classmethod
+    def here(cls) -> NotAcceptable:
+        known = "application/json, application/json;stream=watch"
+        return cls(f"406: Not Acceptable\n\nAvailable representations: {known}", {})
+
+
 class AlreadyExists(ApiError):
     code = 409
     reason = "AlreadyExists"
@@ -154,6 +167,19 @@ class Gone(ApiError):
 
     code = 410
     reason = "Expired"
+
+    @classmethod
+    def of_page(cls, token: str) -> Gone:
+        """A list that was read in pages. `token` goes on with what there is by now."""
+        gone = cls(
+            "The provided continue parameter is too old to display a consistent list result. You can start a new "
+            "list without the continue parameter, or use the continue token in this response to retrieve the "
+            "remainder of the results. Continuing with the provided token results in an inconsistent list - "
+            "objects that were created, modified, or deleted between the time the first chunk was returned and "
+            "now may show up in the list."
+        )
+        gone.metadata = {"continue": token}
+        return gone
 
 
 class TooLarge(ApiError):

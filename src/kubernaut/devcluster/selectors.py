@@ -71,8 +71,12 @@ def field_predicate(text: str, allowed: tuple[str, ...], *, is_custom: bool = Fa
                 if allowed or is_custom
                 else f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
             )
-        tests.append((path, operator == "!=", value))
+        tests.append((_ALIASES.get(path, path), operator == "!=", value))
     return lambda obj: all((_at(obj, path) == value) != negated for path, negated, value in tests)
+
+
+_ALIASES = {"source": "source.component"}
+"""Of Events: the one label that is no path."""
 
 
 def _at(obj: Object, path: str) -> str:

@@ -79,24 +79,23 @@ List: TypeAlias = Callable[[str], Sequence[Json]]
 
 
 def missing(check: Check, find: Find, pods: List) -> str:
-    """What is not as the check wants it, in words; empty when all is."""
+    """What is instead of what the check wants, in words; empty when all is as it wants."""
     if check.pods:
         key, _, value = check.pods.partition("=")
         found = [pod for pod in pods(check.namespace) if value_at(pod, f"metadata.labels.[{key}]") == value]
         if not found:
-            return f"{check}; there are none"
+            return "there are none"
         wants = check.some or check.all
         told = [_different(wants, pod) for pod in found]
         fine = [not text for text in told]
-        return "" if (any(fine) if check.some else all(fine)) else f"{check}; {next(filter(None, told))}"
+        return "" if (any(fine) if check.some else all(fine)) else next(filter(None, told))
     kind, _, name = (check.object or check.absent).partition("/")
     one = find(kind, name, check.namespace)
     if check.absent:
-        return "" if one is None else f"{check}; it is still there"
+        return "" if one is None else "it is still there"
     if one is None:
-        return f"{check}; it is not there"
-    different = _different(check.is_, one)
-    return f"{check}; {different}" if different else ""
+        return "it is not there"
+    return _different(check.is_, one)
 
 
 def value_at(obj: Any, path: str) -> Any:
@@ -121,16 +120,25 @@ def value_at(obj: Any, path: str) -> Any:
 def _different(wanted: Fields, obj: Json) -> str:
     for path, value in wanted.items():
         found = value_at(obj, path)
-        if isinstance(value, dict):
-            if not msgspec.convert(value, Matcher).fits(found):
-                return f"{path} is {found!r}"
-        elif found != value:
-            return f"{path} is {found!r}"
+        fits = msgspec.convert(value, Matcher).fits(found) if isinstance(value, dict) else found == value
+        if not fits:
+            return f"{path} is {_shown(found)}"
     return ""
 
 
 def _told(value: Any) -> str:
     if not isinstance(value, dict):
-        return f"is {value!r}"
-    matcher = cast("dict[str, Any]", value)
-    return " and ".join(f"{key} {want}" for key, want in matcher.items())
+        return f"is {_shown(value)}"
+    wanted = msgspec.convert(value, Matcher)
+    bounds = {"at least": wanted.at_least, "at most": wanted.at_most, "with": wanted.contains}
+    told = [f"{word} {_shown(bound)}" for word, bound in bounds.items() if bound is not None]
+    if wanted.absent is not None:
+        told.append("absent" if wanted.absent else "there")
+    return f"is {' and '.join(told)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return "absent" if value is None else text if text.strip() == text != "" else repr(text)

@@ -168,8 +168,7 @@ def find_scenario(name: str, *folders: Path) -> Scenario:
     for place in places:
         if (place / name / _EXPECTATION).is_file():
             return read_scenario(place / name)
-    known = sorted({found.parent.name for place in places for found in place.glob(f"*/{_EXPECTATION}")})
-    raise ScenarioInvalid(f"there is no scenario {name}; there are {', '.join(known)}")
+    raise ScenarioInvalid(f"there is no scenario {name} in {' or '.join([*map(str, folders), 'the box'])}")
 
 
 def read_scenarios(folder: Path) -> list[Scenario]:
@@ -218,7 +217,7 @@ def read_objects(path: Path) -> list[Json]:
     for one in found:
         if not isinstance(one, dict) or not {"apiVersion", "kind"} <= one.keys():
             raise ScenarioInvalid(f"{path}: every document is an object with apiVersion and kind")
-    return [_placed(one) for one in found]
+    return [placed(one) for one in found]
 
 
 def name_of(one: Json) -> str:
@@ -227,7 +226,8 @@ def name_of(one: Json) -> str:
     return str(metadata.get("name", ""))
 
 
-def _placed(one: Json) -> Json:
+def placed(one: Json) -> Json:
+    """A workflow in the namespace of the executions; anything else as it is."""
     if one["kind"] != "WorkflowExecution":
         return one
     metadata: Json = one.get("metadata") or {}

@@ -1,6 +1,7 @@
 """A cluster with kubernaut at work in it, all in this process, in virtual time unless that is not wanted."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,8 @@ from kubernaut.controllers.controller import ControllerSettings
 from kubernaut.devcluster import DevCluster
 from kubernaut.devcluster.faults import Fault
 from kubernaut.devcluster.node import Account, Node, NodeSettings
-from kubernaut.devcluster.node.logs import ContainerLog
 from kubernaut.devcluster.node.machinery import Machinery, signer
-from kubernaut.devcluster.node.runtime import ContainerSpec, Running, StartRefused
-from kubernaut.devcluster.objects import Object
+from kubernaut.devcluster.node.unreal import NoProcesses
 from kubernaut.planning.facts import Limits
 from kubernaut.sdk.declare import AnyAction
 from kubernaut.sdk.entrypoint import find_action
@@ -78,6 +77,11 @@ class Stage:
                 self._nodes[name] = self._start(name)
                 await self._nodes[name].start(self._supervisor)
 
+    def register_images(self, folder: Path) -> None:
+        """Make the images of an OCI layout folder known. They are started in real time only: see `open_stage`."""
+        for node in self._nodes.values():
+            node.register_images(folder)
+
     async def get(self, kind: ResourceKind, name: str, namespace: str = "") -> Json:
         """An object as it is now. Raises NotFound."""
         return await self.cluster.get(kind, name, namespace or None)
@@ -108,11 +112,14 @@ class Stage:
 
     async def until(self, *checks: Check, seconds: float = 3600.0) -> None:
         """Until all of it is so, at once. Raises NotInTime with what is missing."""
-        await self._until(lambda: next((said for said in map(self.missing, checks) if said), ""), seconds)
+        await self._until(lambda: next(self._lacking(checks), ""), seconds)
 
     def missing(self, check: Check) -> str:
-        """What is not as the check wants it; empty when all is."""
+        """What is instead of what the check wants; empty when all is as it wants."""
         return missing(check, self.find, lambda namespace: self.dev.store.list("pods", namespace).items)
+
+    def _lacking(self, checks: Iterable[Check]) -> Iterator[str]:
+        return (f"{check}; {said}" for check in checks if (said := self.missing(check)))
 
     def find(self, kind: str, name: str, namespace: str) -> Json | None:
         """An object by its kind in lower case; None where it is not there. Raises ValueError."""
@@ -124,9 +131,8 @@ class Stage:
         """Look on for so many seconds; what ceased to be so, with a word about when, or empty."""
         began = self.clock.monotonic()
         while (passed := self.clock.monotonic() - began) < seconds:
-            for said in map(self.missing, checks):
-                if said:
-                    return f"after {passed:g} s: {said}"
+            for said in self._lacking(checks):
+                return f"after {passed:g} s: {said}"
             await self.clock.sleep(min(_LOOK_SECONDS, seconds - passed))
         return ""
 
@@ -159,19 +165,6 @@ class Stage:
         await self._nodes[name].stop()
 
 
-class NoProcesses:
-    """A node's runtime where time is not real: processes, which keep real time, are refused."""
-
-    name = "none"
-    notice = ""
-
-    def start_delay(self, pod: Object) -> float:
-        return 0.0
-
-    async def start(self, spec: ContainerSpec, log: ContainerLog) -> Running:
-        raise StartRefused("processes keep real time: none can run in a cluster whose time is virtual")
-
-
 def shipped_actions() -> list[AnyAction]:
     """Those in the box."""
     return [find_action(module) for module in SHIPPED]
@@ -185,7 +178,15 @@ async def open_stage(
     clock: Clock | None = None,
     limits: Limits | None = None,
 ) -> AsyncGenerator[Stage]:
-    """`actions`: by default those in the box. `clock`: by default one that jumps whenever everybody waits."""
+    """A cluster in this process, with kubernaut at work in it, gone afterwards.
+
+    actions: by default those in the box. Their functions run within the controller's Jobs, with exactly the
+        permissions of their contracts.
+    clock: by default a virtual one, which jumps whenever everybody waits. Nothing outside of the event loop can be
+        seen to be at work, so processes are refused then.
+
+    Raises OSError when no port of the loopback can be had.
+    """
     known = {
         action.contract.metadata.name: action for action in (shipped_actions() if actions is None else actions)
     }
@@ -204,10 +205,10 @@ async def open_stage(
         settings = ControllerSettings(qps=1000, burst=1000, limits=limits or Limits())
         controller = Controller(own, settings, time)
         supervisor = await stack.enter_async_context(Supervisor())
-        supervisor.start("controller", controller.run())
-        await controller.working.wait()
+        running = supervisor.start("controller", controller.run())
         stack.callback(supervisor.stop)
-        stack.callback(controller.stop)
+        stack.push_async_callback(_end, controller, running)
+        await controller.working.wait()
 
         def start(name: str) -> Node:
             settings = NodeSettings(folder / name, folder / "cache", name, runtime=NoProcesses(), schedules=False)
@@ -225,6 +226,12 @@ async def open_stage(
             failure = error
     if failure is not None:
         raise failure
+
+
+async def _end(controller: Controller, running: "asyncio.Task[None]") -> None:
+    """In order: what is only cancelled leaves alarms behind, which would go off in the next cluster's time."""
+    controller.stop()
+    await asyncio.wait({running})
 
 
 def resource_of(kind: str) -> ResourceKind:

@@ -155,6 +155,8 @@ def _failure_policy_faults(spec: Object, policy: object, path: str) -> Iterator[
         )
     if spec.get("podReplacementPolicy") != "Failed":
         yield unsupported(f"{path}.podReplacementPolicy", spec.get("podReplacementPolicy"), ("Failed",))
+    pod = map_at(spec, "template", "spec")
+    containers = {c.get("name") for part in ("initContainers", "containers") for c in list_at(pod, part)}
     for index, rule in enumerate(list_at(spec, "podFailurePolicy", "rules")):
         at = f"{path}.podFailurePolicy.rules[{index}]"
         codes = map_at(rule, "onExitCodes")
@@ -163,6 +165,10 @@ def _failure_policy_faults(spec: Object, policy: object, path: str) -> Iterator[
             yield invalid(at, None, "specifying both OnExitCodes and OnPodConditions is not supported")
         if not codes and not conditions:
             yield invalid(at, None, "specifying one of OnExitCodes and OnPodConditions is required")
+        named = codes.get("containerName")
+        if named and named not in containers:
+            why = "must be one of the container or initContainer names in the pod template"
+            yield invalid(f"{at}.onExitCodes.containerName", named, why)
         if codes and not list_at(codes, "values"):
             yield invalid(f"{at}.onExitCodes.values", [], "at least one value is required")
         if codes.get("operator") == "In" and 0 in list_at(codes, "values"):

@@ -20,6 +20,7 @@ from .core import (
 )
 from .definitions import DefinitionRules
 from .events import event_from_core, event_to_core
+from .limits import LimitRangeRules
 from .others import (
     AutoscalerRules,
     BindingRules,
@@ -89,7 +90,7 @@ def _core() -> list[Resource]:
         core("ConfigMap", "configmaps", "cm", rules=ConfigMapRules()),
         core("Endpoints", "endpoints", "ep", rules=BuiltinRules("Endpoints"), creates_on_update=True),
         core("Event", "events", "ev", rules=EventRules(), field_labels=_EVENT_FIELDS, creates_on_update=True),
-        core("LimitRange", "limitranges", "limits", rules=BuiltinRules("LimitRange")),
+        core("LimitRange", "limitranges", "limits", rules=LimitRangeRules()),
         core(
             "Namespace",
             "namespaces",

@@ -237,7 +237,9 @@ class PersistentVolumeClaimRules(BuiltinRules):
                     kept[part] = spec.get(part)
             return kept
 
-        if fixed(new) != fixed(old):
+        resized = map_at(new, "spec", "resources") != map_at(old, "spec", "resources")
+        is_bound = map_at(old, "status").get("phase") == "Bound"
+        if fixed(new) != fixed(old) or (resized and not is_bound):
             yield forbidden(
                 "spec",
                 "spec is immutable after creation except resources.requests and "

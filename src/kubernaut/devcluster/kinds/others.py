@@ -150,7 +150,7 @@ class AutoscalerRules(BuiltinRules):
         if least < 1:
             yield invalid("spec.minReplicas", least, "must be greater than or equal to 1")
         if most is not None and most < 1:
-            yield invalid("spec.maxReplicas", most, "must be greater than 0")
+            yield required("spec.maxReplicas", "must be set and greater than 0")
         if most is not None and most < least:
             yield invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
         target = map_at(spec, "scaleTargetRef")

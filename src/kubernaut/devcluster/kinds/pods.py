@@ -46,7 +46,18 @@ class PodRules(BuiltinRules):
             spec["terminationGracePeriodSeconds"] = _GRACE_AT_LEAST
 
     def prepare_create(self, obj: Object) -> None:
-        obj["status"] = {"phase": "Pending", "qosClass": quality_of_service(obj["spec"])}
+        status: Object = {"phase": "Pending", "qosClass": quality_of_service(obj["spec"])}
+        obj["status"] = status
+        if list_at(obj, "spec", "schedulingGates"):
+            gated: Object = {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+                "lastProbeTime": None,
+                "lastTransitionTime": None,
+            }
+            status["conditions"] = [gated]
 
     def validate(self, obj: Object) -> Iterable[Fault]:
         yield from super().validate(obj)

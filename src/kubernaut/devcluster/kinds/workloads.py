@@ -77,9 +77,13 @@ class DeploymentRules(WorkloadRules):
 
     def bumps_generation(self, new: Object, old: Object) -> bool:
         # Annotations count too, because the controller copies them to ReplicaSets.
-        return super().bumps_generation(new, old) or new["metadata"].get("annotations") != old["metadata"].get(
-            "annotations"
-        )
+        return super().bumps_generation(new, old) or _annotations(new) != _annotations(old)
+
+
+def _annotations(deployment: Object) -> Object:
+    """Without the revision, which the controller writes by way of the status."""
+    held = map_at(deployment, "metadata", "annotations")
+    return {key: value for key, value in held.items() if key != "deployment.kubernetes.io/revision"}
 
 
 def _is_zero(amount: object) -> bool:

@@ -20,7 +20,7 @@ from kubernaut.devcluster.node.programs import (
     with_host_packages,
     with_host_python,
 )
-from kubernaut.devcluster.node.runtime import ContainerSpec
+from kubernaut.devcluster.node.runtime import ContainerSpec, StartRefused
 from kubernaut.devcluster.objects import Object
 
 _SYSTEM = frozenset({"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"})
@@ -71,6 +71,8 @@ class Bubblewrap:
     async def start(self, spec: ContainerSpec, log: ContainerLog) -> RunningProcess:
         """Raises StartRefused."""
         assert spec.image is not None
+        if spec.privileged:
+            raise StartRefused("a sandbox of bubblewrap cannot give a container privileges")
         root = await asyncio.to_thread(_root_of, spec, spec.image)
         argv, environment, roots = list(spec.argv), dict(spec.environment), [spec.image.rootfs]
         borrows = spec.image.uses_host_python
@@ -91,6 +93,7 @@ class Bubblewrap:
             *_isolation(spec.hostname, spec.user),
             *("--info-fd", "{info}"),
             *linker,
+            *_capabilities(spec.capabilities),
             *_file_system(spec, root),
             *("--chdir", spec.working_dir, "--", *argv),
         ]
@@ -114,6 +117,11 @@ def _isolation(hostname: str, user: tuple[int, int]) -> list[str]:
         *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
         *("--hostname", hostname),
     ]
+
+
+def _capabilities(names: Iterable[str]) -> list[str]:
+    # They count within the sandbox alone: towards the machine nobody in it has any.
+    return ["--cap-drop", "ALL", *(part for name in names for part in ("--cap-add", f"CAP_{name}"))]
 
 
 def _root_of(spec: ContainerSpec, image: Image) -> Tree:

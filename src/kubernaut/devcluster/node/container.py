@@ -36,7 +36,7 @@ from kubernaut.devcluster.node.runtime import (
     StartRefused,
 )
 from kubernaut.devcluster.node.simulated import is_ready_at_once
-from kubernaut.devcluster.node.users import user_of
+from kubernaut.devcluster.node.users import capabilities_of, user_of
 from kubernaut.devcluster.objects import Object
 from kubernaut.devcluster.quantities import parse_quantity
 from kubernaut.devcluster.workloads.reading import items, part, parts
@@ -243,7 +243,9 @@ class ContainerLife:
             folder=start,
             termination_path=str(container.get("terminationMessagePath") or "/dev/termination-log"),
             termination_file=start / "termination-log",
-            user=user_of(pod, container, image),
+            user=(user := user_of(pod, container, image)),
+            capabilities=capabilities_of(container, user[0]),
+            privileged=bool(part(container, "securityContext").get("privileged")),
             read_only_root=bool(part(container, "securityContext").get("readOnlyRootFilesystem")),
             hostname=str(pod["metadata"]["name"])[:63],
             memory_limit=_memory_limit(container),

@@ -81,9 +81,12 @@ class PodLife:
             if self._last_act is not None:
                 self._last_act()
             return
+        gates = _gates(pod) != _gates(self._pod)
         self._pod = pod
         if pod["metadata"].get("deletionTimestamp"):
             self._asked.set()
+        if gates and self._ip:
+            self.show()
 
     def when_gone(self, act: Callable[[], None]) -> None:
         """Call this when the pod, whose life is over, has left the store too."""
@@ -300,6 +303,12 @@ class PodLife:
     @property
     def _all(self) -> list[ContainerLife]:
         return [*self._first, *self._main]
+
+
+def _gates(pod: Object) -> list[tuple[str, str]]:
+    """What others say of the pod's readiness."""
+    names = {gate["conditionType"] for gate in parts(pod, "spec", "readinessGates")}
+    return [(c["type"], c["status"]) for c in parts(pod, "status", "conditions") if c["type"] in names]
 
 
 def _went_well(life: ContainerLife) -> bool:

@@ -170,7 +170,7 @@ def _conditions(view: PodView, phase: str, old: Object) -> list[Object]:
     wanted: dict[str, tuple[str, str, str]] = {
         "PodReadyToStartContainers": ("True" if started else "False", "", ""),
         "Initialized": initialized,
-        "Ready": ready,
+        "Ready": ready if ready[0] == "False" else _gated(view.pod),
         "ContainersReady": ready,
         "PodScheduled": ("True", "", ""),
     }
@@ -178,6 +178,19 @@ def _conditions(view: PodView, phase: str, old: Object) -> list[Object]:
     made = [_condition(type_, said, before.get(type_), view.now) for type_, said in wanted.items()]
     # Conditions of others (DisruptionTarget, readiness gates) are not ours to drop.
     return [*(copied(c) for type_, c in before.items() if type_ not in wanted), *made]
+
+
+def _gated(pod: Object) -> tuple[str, str, str]:
+    """Readiness, where only the pod's readiness gates may still stand in its way."""
+    held = {c["type"]: c.get("status") for c in parts(pod, "status", "conditions")}
+    told: list[str] = []
+    for gate in parts(pod, "spec", "readinessGates"):
+        name = gate["conditionType"]
+        if name not in held:
+            told.append(f'corresponding condition of pod readiness gate "{name}" does not exist.')
+        elif held[name] != "True":
+            told.append(f'the status of pod readiness gate "{name}" is not "True", but {held[name]}')
+    return ("False", "ReadinessGatesNotReady", ", ".join(told)) if told else ("True", "", "")
 
 
 def _condition(type_: str, said: tuple[str, str, str], old: Object | None, now: datetime) -> Object:

@@ -37,6 +37,9 @@ class ContainerSpec:
     """Where that file lies on the host."""
     user: tuple[int, int] = (0, 0)
     read_only_root: bool = False
+    capabilities: tuple[str, ...] = ()
+    """Names without `CAP_`; all others are taken away, where the runtime can."""
+    privileged: bool = False
     hostname: str = ""
     memory_limit: int | None = None
     """Bytes; of real processes, and of models that say what they need."""

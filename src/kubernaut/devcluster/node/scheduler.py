@@ -6,12 +6,12 @@ from decimal import Decimal
 from kubernaut.concurrency import Clock, KeyedQueue
 from kubernaut.devcluster.errors import ApiError
 from kubernaut.devcluster.node.requests import requests_of
-from kubernaut.devcluster.node.scheduling import Seat, place
+from kubernaut.devcluster.node.scheduling import Seat, is_picky, place
 from kubernaut.devcluster.objects import Object, copied, namespace_of, uid_of
-from kubernaut.devcluster.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PODS
+from kubernaut.devcluster.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 from kubernaut.devcluster.store import Change, Store, Write
 from kubernaut.devcluster.workloads.pods import condition, condition_of, is_finished
-from kubernaut.devcluster.workloads.reading import parts, peek
+from kubernaut.devcluster.workloads.reading import part, parts, peek
 from kubernaut.devcluster.workloads.recorder import Recorder
 from kubernaut.devcluster.workloads.volumes import claims_of
 
@@ -33,6 +33,10 @@ class Scheduler:
         self._seated: dict[str, tuple[str, Mapping[str, Decimal]]] = {}
         """Pod uid -> its node and what it asks, for all pods that have not ended."""
         self._taken: dict[str, dict[str, Decimal]] = {}
+        self._pods: dict[str, dict[str, Object]] = {}
+        """Node -> its pods by uid."""
+        self._picky: dict[str, dict[str, Object]] = {}
+        """The same, of those that others have to heed."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -65,6 +69,9 @@ class Scheduler:
             self._queue.add(at)
 
     def _sit(self, pod: Object) -> None:
+        self._pods.setdefault(pod["spec"]["nodeName"], {})[uid_of(pod)] = pod
+        if is_picky(pod):
+            self._picky.setdefault(pod["spec"]["nodeName"], {})[uid_of(pod)] = pod
         if uid_of(pod) in self._seated:
             return
         node, asked = pod["spec"]["nodeName"], {"pods": Decimal(1), **requests_of(pod)}
@@ -77,6 +84,8 @@ class Scheduler:
         node, asked = self._seated.pop(uid, ("", {}))
         for resource, amount in asked.items():
             self._taken[node][resource] -= amount
+        self._pods.get(node, {}).pop(uid, None)
+        self._picky.get(node, {}).pop(uid, None)
         return bool(node)
 
     def _wake_all(self) -> None:
@@ -92,7 +101,7 @@ class Scheduler:
         if missing:
             self._refuse(pod, f"0/{len(self._seats())} nodes are available: {missing}.")
             return
-        placement = place(pod, self._seats())
+        placement = place(pod, self._seats(), self._volumes(pod))
         if placement.node:
             self._bind(pod, placement.node)
         else:
@@ -100,7 +109,26 @@ class Scheduler:
 
     def _seats(self) -> list[Seat]:
         nodes = self._store.list(NODES).items
-        return [Seat(node, self._taken.get(node["metadata"]["name"], {})) for node in nodes]
+        return [
+            Seat(
+                node,
+                self._taken.get(name, {}),
+                tuple(self._pods.get(name, {}).values()),
+                tuple(self._picky.get(name, {}).values()),
+            )
+            for node in nodes
+            if (name := str(node["metadata"]["name"]))
+        ]
+
+    def _volumes(self, pod: Object) -> list[Object]:
+        """Those that its claims are bound to."""
+        found: list[Object] = []
+        for name in claims_of(pod):
+            claim = peek(self._store, PERSISTENT_VOLUME_CLAIMS, name, namespace_of(pod))
+            volume = str(part(claim, "spec").get("volumeName") or "")
+            if volume and (bound := peek(self._store, PERSISTENT_VOLUMES, volume)) is not None:
+                found.append(bound)
+        return found
 
     def _missing_claim(self, pod: Object) -> str:
         for name in claims_of(pod):

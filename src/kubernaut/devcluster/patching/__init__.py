@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from kubernaut.devcluster import writing
 from kubernaut.devcluster.errors import BadRequest, Fault, Invalid, NotFound, UnsupportedMediaType
-from kubernaut.devcluster.metadata import quoted
-from kubernaut.devcluster.objects import Object, copied, is_list, is_map, to_json
+from kubernaut.devcluster.metadata import immutable, quoted
+from kubernaut.devcluster.objects import Object, copied, is_list, is_map, map_at, to_json
 from kubernaut.devcluster.resources import Resource
 from kubernaut.devcluster.schema.check import type_error
 
@@ -52,6 +52,9 @@ def apply_patch(
         if error:
             fault = Fault("patch", "FieldValueInvalid", f"Invalid value: {quoted(to_json(new).decode())}: {error}")
             raise Invalid.of("", "", "", [fault])
+    if (uid := map_at(new, "metadata").get("uid")) and uid != record.object["metadata"]["uid"]:
+        # Where an update conflicts, a patch wants to change what is immutable.
+        raise Invalid.of(resource.group, resource.kind, place[1], [immutable("metadata.uid", uid)])
     return writing.update(store, resource, new, record.object, subresource, write)
 
 

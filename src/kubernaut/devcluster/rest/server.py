@@ -16,7 +16,14 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from kubernaut.concurrency.clock import Clock
-from kubernaut.devcluster.errors import ApiError, Forbidden, InternalError, MethodNotAllowed, NotFound
+from kubernaut.devcluster.errors import (
+    ApiError,
+    Forbidden,
+    InternalError,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+)
 from kubernaut.devcluster.identity.authentication import Authenticator, impersonated
 from kubernaut.devcluster.identity.certificates import KeyPair
 from kubernaut.devcluster.identity.rbac import Authorizer, forbidden_text
@@ -192,6 +199,8 @@ class ApiServer:
             raise NotFound.page()
         if not resource.namespaced and target.namespace and target.resource != "namespaces":
             raise NotFound.page()
+        if not _is_readable(request.http.headers.get("Accept", "")):
+            raise NotAcceptable.here()
         if request.verb == "watch":
             self._note(request, 200, started)
             return await self.watches.serve(request, resource)
@@ -255,6 +264,11 @@ class ApiServer:
             if found is not None and aggregated and path in ("/api", "/apis"):
                 return web.Response(body=found, headers={"Content-Type": AGGREGATED})
         return _no_page() if found is None else raw_response(found)
+
+
+def _is_readable(accept: str) -> bool:
+    """Whether a client that accepts this reads JSON."""
+    return not accept or any(kind in accept for kind in ("application/json", "*/*", "application/*"))
 
 
 def _no_page() -> web.Response:

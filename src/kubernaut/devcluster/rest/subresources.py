@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
-from kubernaut.devcluster.budgets import controller_of, count, may_go, scale
+from kubernaut.devcluster.budgets import count, may_go
 from kubernaut.devcluster.disruption import EVICTION, mark_disrupted
 from kubernaut.devcluster.errors import (
     BadRequest,
     Conflict,
+    Fault,
     InternalError,
     Invalid,
     MethodNotAllowed,
@@ -23,19 +24,17 @@ from kubernaut.devcluster.errors import (
 )
 from kubernaut.devcluster.identity.tokens import TokenIssuer
 from kubernaut.devcluster.ledger import Record
-from kubernaut.devcluster.metadata import invalid
-from kubernaut.devcluster.objects import Object, copied, is_deleting, is_map, labels_of, list_at, map_at, uid_of
+from kubernaut.devcluster.metadata import forbidden, invalid
+from kubernaut.devcluster.objects import Object, copied, is_deleting, is_map, labels_of, list_at, map_at
 from kubernaut.devcluster.patching import PatchType, patched
 from kubernaut.devcluster.resources import (
-    DEPLOYMENTS,
     POD_DISRUPTION_BUDGETS,
     PODS,
-    REPLICA_SETS,
-    STATEFUL_SETS,
     Resource,
 )
 from kubernaut.devcluster.selectors import selector_text, selects
 from kubernaut.devcluster.store import Attributes, Store, Write
+from kubernaut.devcluster.workloads.disruptions import scale_of
 
 from .call import Request, json_response, out, parsed, raw_response
 
@@ -52,7 +51,6 @@ _PATCHES: dict[str, PatchType] = {
 }
 
 
-_SCALED = {"ReplicaSet": REPLICA_SETS, "StatefulSet": STATEFUL_SETS}
 _DONE: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -175,25 +173,12 @@ class Subresources:
             spec, name = map_at(budget, "spec"), budget["metadata"]["name"]
             pods = self._store.list(PODS, namespace).items
             selected = [other for other in pods if selects(spec.get("selector"), labels_of(other))]
-            found = count(spec, selected, self._scale_of_pod)
+            found = count(spec, selected, lambda other: scale_of(self._store, other))
             if not may_go(pod, spec, found):
                 message = "Cannot evict pod as it would violate the pod's disruption budget."
                 needs = f"needs {found.needed} healthy pods and has {found.healthy} currently"
                 cause = {"reason": "DisruptionBudget", "message": f"The disruption budget {name} {needs}"}
                 raise TooManyRequests(message, {"causes": [cause]})
-
-    def _scale_of_pod(self, pod: Object) -> tuple[str, int] | None:
-        owner, obj = None, pod
-        for resources in (_SCALED, {"Deployment": DEPLOYMENTS}):
-            reference = controller_of(obj)
-            if reference is None or reference.get("kind") not in resources:
-                break
-            resource = resources[reference["kind"]]
-            found = self._store.find(resource, reference["name"], pod["metadata"]["namespace"])
-            if found is None or uid_of(found) != reference["uid"]:
-                break
-            owner = obj = found
-        return scale(owner) if owner is not None else None
 
     def _bind(self, request: Request, resource: Resource) -> web.Response:
         node = map_at(request.json_body(), "target").get("name")
@@ -223,8 +208,12 @@ class Subresources:
     async def log(self, request: Request, resource: Resource, now: datetime) -> web.StreamResponse:
         """pods/log, read from the node. Raises ApiError."""
         target = request.target
+        if faults := list(_query_faults(request)):
+            raise Invalid.of("", "PodLogOptions", target.name, faults)
         pod = self._store.record(resource, target.name, target.namespace).object
         container = _container(pod, request.query.get("container", ""))
+        if not map_at(pod, "spec").get("nodeName"):
+            return web.Response(status=204)
         if self.read_log is None:
             raise Unavailable("no node runs in this cluster, so there are no logs")
         previous = request.flag("previous")
@@ -249,11 +238,26 @@ def _container(pod: Object, name: str) -> str:
         mains = [c["name"] for c in list_at(spec, "containers")]
         if len(mains) == 1 or marked:
             return str(marked or mains[0])
-        pod_name, choice = pod["metadata"]["name"], " ".join(mains)
+        firsts = [c["name"] for c in list_at(spec, "initContainers")]
+        pod_name, choice = pod["metadata"]["name"], " ".join([*firsts, *mains])
         raise BadRequest(f"a container name must be specified for pod {pod_name}, choose one of: [{choice}]")
     if name not in names:
         raise BadRequest(f"container {name} is not valid for pod {pod['metadata']['name']}")
     return name
+
+
+def _query_faults(request: Request) -> Iterator[Fault]:
+    """Source: k8s.io/kubernetes pkg/apis/core/validation (ValidatePodLogOptions)."""
+    for name, least, words in (
+        ("tailLines", 0, "greater than or equal to 0"),
+        ("limitBytes", 1, "greater than 0"),
+        ("sinceSeconds", 1, "greater than 0"),
+    ):
+        text = request.query.get(name, "")
+        if text.removeprefix("-").isdigit() and int(text) < least:
+            yield invalid(name, int(text), f"must be {words}")
+    if request.query.get("sinceSeconds") and request.query.get("sinceTime"):
+        yield forbidden("[]", "at most one of `sinceTime` or `sinceSeconds` may be specified")
 
 
 def _query(request: Request, now: datetime) -> LogQuery:

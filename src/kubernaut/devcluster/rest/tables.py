@@ -28,6 +28,16 @@ def wants_table(accept: str) -> bool:
     return "as=Table" in accept.partition(",")[0]
 
 
+def wants_metadata(accept: str) -> bool:
+    """Whether the first thing that the client accepts is an object's metadata, or a list of such."""
+    return "as=PartialObjectMetadata" in accept.partition(",")[0]
+
+
+def metadata_of(obj: Object) -> Object:
+    """meta.k8s.io/v1 PartialObjectMetadata."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+
+
 class Tables:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
@@ -74,11 +84,8 @@ def _included(resource: Resource, obj: Object, include: str) -> Object | None:
         return None
     if include == "Object":
         return obj
-    return {
-        "kind": "PartialObjectMetadata",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"},
-    }
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return metadata_of({"metadata": metadata})
 
 
 def _cells_of(resource: Resource, obj: Object, now: datetime) -> list[Any]:

@@ -13,6 +13,7 @@ from aiohttp import web
 from kubernaut.devcluster.errors import (
     BadRequest,
     Fault,
+    Gone,
     Invalid,
     MethodNotAllowed,
     NotFound,
@@ -29,7 +30,7 @@ from kubernaut.devcluster.selectors import Predicate, field_predicate, label_pre
 from kubernaut.devcluster.store import Store
 
 from .call import Request, is_stored_form, json_response, out, parsed, raw_response, success
-from .tables import Tables, wants_table
+from .tables import Tables, metadata_of, wants_metadata, wants_table
 
 _PATCH_TYPES: dict[str, PatchType] = {
     "application/json-patch+json": "json",
@@ -37,6 +38,8 @@ _PATCH_TYPES: dict[str, PatchType] = {
     "application/strategic-merge-patch+json": "strategic",
     "application/apply-patch+yaml": "apply",
 }
+_WHATEVER = -1
+"""The version in continue tokens that gave up on one moment for all pages."""
 _PROPAGATIONS: dict[str, Propagation] = {
     "Background": "Background",
     "Foreground": "Foreground",
@@ -62,7 +65,8 @@ class Verbs:
             "deletecollection": self.delete_collection,
         }
         handler = handlers.get(request.verb)
-        if handler is None or request.verb not in resource.verbs:
+        is_nameless = request.verb in ("update", "patch") and not request.target.name
+        if handler is None or request.verb not in resource.verbs or is_nameless:
             raise MethodNotAllowed.here()
         return handler(request, resource)
 
@@ -78,6 +82,8 @@ class Verbs:
         if wants_table(accept):
             table = self.tables.table(resource, [record.object], request.query)
             return json_response(table, code, request.warnings)
+        if wants_metadata(accept):
+            return json_response(metadata_of(record.object), code, request.warnings)
         if is_stored_form(resource):
             return raw_response(record.encoded, code, request.warnings)
         return json_response(out(resource, record.object), code, request.warnings)
@@ -93,7 +99,7 @@ class Verbs:
         if version == ledger.version:
             records = ledger.records(resource.storage, namespace)
         else:
-            past = ledger.as_of(resource.storage, version)
+            past = self._past(resource, version, start)
             records = (Record(o) for o in past if namespace is None or namespace_of(o) == namespace)
         limit = request.number("limit") or 0
         kept: list[Record] = []
@@ -113,11 +119,25 @@ class Verbs:
             metadata["continue"] = _token(version, namespace_of(last), name_of(last))
             if not tests:
                 metadata["remainingItemCount"] = left_over
-        if wants_table(request.http.headers.get("Accept", "")):
+        accept = request.http.headers.get("Accept", "")
+        if wants_table(accept):
             table = self.tables.table(resource, [record.object for record in kept], request.query)
             table["metadata"] = metadata
             return json_response(table)
+        if wants_metadata(accept):
+            items = [metadata_of(record.object) for record in kept]
+            head = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
+            return json_response({**head, "metadata": metadata, "items": items})
         return raw_response(self._encoded_list(resource, kept, metadata))
+
+    def _past(self, resource: Resource, version: int, start: tuple[str, str] | None) -> list[Object]:
+        """Raises Gone, with the way to go on where pages were being read."""
+        try:
+            return self.store.ledger.as_of(resource.storage, version)
+        except Gone:
+            if start is None:
+                raise
+            raise Gone.of_page(_token(_WHATEVER, *start)) from None
 
     def _encoded_list(self, resource: Resource, kept: list[Record], metadata: dict[str, Any]) -> bytes:
         head = to_json({"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata})
@@ -297,7 +317,10 @@ def _starting_point(request: Request, now: int) -> tuple[int, tuple[str, str] | 
     match = request.query.get("resourceVersionMatch", "")
     _check_match(version, match, has_token=bool(token))
     if token:
-        return _read_token(token)
+        if version not in ("", "0"):
+            raise BadRequest("specifying resource version is not allowed when using continue")
+        asked, start = _read_token(token)
+        return (now if asked == _WHATEVER else asked), start
     if not version or version == "0":
         return now, None
     if not version.isdigit():
@@ -322,7 +345,8 @@ def _check_match(version: str, match: str, *, has_token: bool) -> None:
 
 
 def check_watch_options(request: Request) -> None:
-    """Raises Invalid for what a watch can not begin with."""
+    """Raises Invalid, BadRequest for what a watch can not begin with."""
+    request.number("timeoutSeconds")
     match = request.query.get("resourceVersionMatch", "")
     if "sendInitialEvents" in request.query:
         if match != "NotOlderThan":

@@ -18,7 +18,7 @@ from kubernaut.devcluster.selectors import Predicate
 from kubernaut.devcluster.store import Store
 
 from .call import Request, is_stored_form, out
-from .tables import Tables, wants_table
+from .tables import Tables, metadata_of, wants_metadata, wants_table
 from .verbs import bad_version, check_watch_options, list_tests
 
 _BOOKMARK_SECONDS = 60.0
@@ -104,6 +104,7 @@ class _Feed:
         self._namespace = request.target.namespace if resource.namespaced else ""
         self._query = request.query
         self._as_table = wants_table(request.http.headers.get("Accept", ""))
+        self._as_metadata = wants_metadata(request.http.headers.get("Accept", ""))
         self._header_sent = False
         self._plain = is_stored_form(resource)
         self.arrived = asyncio.Event()
@@ -160,7 +161,9 @@ class _Feed:
             self.close()
 
     def _add(self, word: str, obj: Object) -> None:
-        if self._as_table:
+        if self._as_metadata:
+            text = to_json(metadata_of(obj))
+        elif self._as_table:
             table = self._tables.table(self._resource, [obj], self._query)
             if self._header_sent:
                 table["columnDefinitions"] = None
@@ -194,6 +197,8 @@ class _Feed:
         if end_of_initial:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         obj = {"kind": self._resource.kind, "apiVersion": self._resource.api_version, "metadata": metadata}
+        if self._as_metadata:
+            obj |= {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
         if self._as_table:
             partial = {**obj, "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
             table = self._tables.table(self._resource, [], self._query)

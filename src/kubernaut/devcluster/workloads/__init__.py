@@ -1,4 +1,5 @@
-"""The cluster's workload controllers: Deployments, ReplicaSets, StatefulSets, Jobs, claims, lost nodes.
+"""The cluster's workload controllers: Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs,
+claims, budgets, quotas, lost nodes.
 
 Belongs here: what the controllers of a real cluster decide, as pure functions, and the one loop
 that reads, decides and applies. Does not belong here: running pods (`node`), garbage collection and

@@ -3,7 +3,7 @@
 The terminal condition (Failed, Complete) comes only when every pod has ended; what leads to it
 (FailureTarget, SuccessCriteriaMet) is said at once. A pod keeps its tracking finalizer until it is
 counted; counting and taking the finalizer away are one turn, so `uncountedTerminatedPods` stays
-empty. Not here: indexed completion, success policies, managedBy.
+empty. Not here: back-off limits per index, success policies, managedBy.
 Source of the behaviour: k8s.io/kubernetes pkg/controller/job/job_controller.go.
 """
 
@@ -25,6 +25,7 @@ from kubernaut.devcluster.workloads.changes import (
     sooner,
 )
 from kubernaut.devcluster.workloads.failure_policy import judge_failure
+from kubernaut.devcluster.workloads.indexes import dump, give_number, index_of, is_indexed, next_indexes, parse
 from kubernaut.devcluster.workloads.pods import (
     condition,
     is_active,
@@ -135,12 +136,24 @@ def _count_ended(course: _Course) -> list[Object]:
         tracked = TRACKING in items(pod, "metadata", "finalizers")
         if not succeeded:
             failed.append(pod)
-        if tracked and (succeeded or judge_failure(job, pod).action != "Ignore"):
+        if succeeded and is_indexed(job):
+            _complete_index(course, pod)
+        elif tracked and (succeeded or judge_failure(job, pod).action != "Ignore"):
             kind = "succeeded" if succeeded else "failed"
             status[kind] = int(status.get(kind, 0)) + 1
         if is_finished(pod) or pod["metadata"].get("deletionTimestamp"):
             course.changes += without_tracking(pod)
     return failed
+
+
+def _complete_index(course: _Course, pod: Object) -> None:
+    """A number is complete once, however many pods succeeded under it."""
+    done, index = parse(str(course.status.get("completedIndexes", ""))), index_of(pod)
+    if index is None or index >= _given(course.job, "completions", 0):
+        return
+    done.add(index)
+    course.status["completedIndexes"] = dump(done)
+    course.status["succeeded"] = len(done)
 
 
 def _let_go_of_unfinished(course: _Course, ending: Object) -> None:
@@ -179,6 +192,9 @@ def _ending(course: _Course, failed: Sequence[Object], suspended: bool) -> Objec
     if course.status.get("failed", 0) > (6 if limit is None else int(limit)):
         text = "Job has reached the specified backoff limit"
         return condition("FailureTarget", "True", "BackoffLimitExceeded", text, now)
+    if _restarted_too_often(course):
+        text = "Job has reached the specified backoff limit"
+        return condition("FailureTarget", "True", "BackoffLimitExceeded", text, now)
     deadline, start = job["spec"].get("activeDeadlineSeconds"), course.status.get("startTime")
     if deadline is None or start is None or suspended:
         return None
@@ -188,6 +204,22 @@ def _ending(course: _Course, failed: Sequence[Object], suspended: bool) -> Objec
         return condition("FailureTarget", "True", "DeadlineExceeded", text, now)
     course.look_again = sooner(course.look_again, left)
     return None
+
+
+def _restarted_too_often(course: _Course) -> bool:
+    """Pods that are restarted in place count their restarts against the limit."""
+    job = course.job
+    if job["spec"]["template"]["spec"].get("restartPolicy") != "OnFailure":
+        return False
+    restarts = sum(
+        int(status.get("restartCount", 0))
+        for pod in course.pods
+        if phase_of(pod) in {"Pending", "Running"}
+        for kind in ("initContainerStatuses", "containerStatuses")
+        for status in parts(pod, "status", kind)
+    )
+    limit = _given(job, "backoffLimit", 6)
+    return restarts > 0 if limit == 0 else restarts >= limit
 
 
 def _follow_suspension(course: _Course, suspended: bool) -> None:
@@ -227,7 +259,12 @@ def _mend_number(course: _Course, failed: Sequence[Object], suspended: bool) -> 
     if wait > 0:
         course.look_again = sooner(course.look_again, wait)
         return
-    course.changes += [_new_pod(job) for _ in range(missing)]
+    numbers: list[int] | list[None] = [None] * missing
+    if is_indexed(job):
+        taken = parse(str(course.status.get("completedIndexes", "")))
+        taken |= {number for pod in active if (number := index_of(pod)) is not None}
+        numbers = next_indexes(missing, taken)
+    course.changes += [_new_pod(job, number) for number in numbers]
 
 
 def _unfinished(course: _Course) -> int:
@@ -255,9 +292,11 @@ def _ended_at(pod: Object) -> str:
     return max(known) if known else str(pod["metadata"]["creationTimestamp"])
 
 
-def _new_pod(job: Object) -> Create:
+def _new_pod(job: Object, index: int | None) -> Create:
     body = pod_from_template(job, finalizers=[TRACKING])
     body["metadata"]["labels"] = {**body["metadata"]["labels"], **tracking_labels(job)}
+    if index is not None:
+        give_number(body, job, index)
     return Create(
         PODS,
         body,
@@ -296,10 +335,8 @@ def _success(course: _Course) -> Object | None:
 
 def _write_status(course: _Course) -> None:
     job, status, now = course.job, course.status, course.facts.now
-    if course.starting and not course.facts.refusal:
-        return  # the new pod's arrival leads to the next turn, which counts it
     counts = {
-        "active": len(course.active),
+        "active": len(course.active) + (0 if course.facts.refusal else course.starting),
         "ready": sum(is_ready(pod) for pod in course.active),
         "terminating": course.terminating,
     }
@@ -326,7 +363,8 @@ def _write_status(course: _Course) -> None:
     else:
         status.pop("conditions", None)
     if status != part(job, "status"):
-        course.changes.append(SetStatus(JOBS, namespace_of(job), job["metadata"]["name"], status))
+        # First of all: a pod that is let go before it is counted is never counted.
+        course.changes.insert(0, SetStatus(JOBS, namespace_of(job), job["metadata"]["name"], status))
 
 
 def _announcement(job: Object, final: Object) -> Tell:

@@ -15,10 +15,13 @@ from kubernaut.devcluster import store as stores
 from kubernaut.devcluster.errors import AlreadyExists, ApiError, Conflict, NotFound
 from kubernaut.devcluster.objects import Object, controller_of, copied, namespace_of
 from kubernaut.devcluster.resources import (
+    DAEMON_SETS,
     DEPLOYMENTS,
     JOBS,
+    NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
     STATEFUL_SETS,
@@ -27,7 +30,10 @@ from kubernaut.devcluster.resources import (
 from kubernaut.devcluster.store import Store, Write
 from kubernaut.devcluster.workloads import volumes
 from kubernaut.devcluster.workloads.changes import Create, Delete, Merge, SetStatus, Tell, Turn
+from kubernaut.devcluster.workloads.daemonset import DaemonSetFacts, decide_daemon_set
 from kubernaut.devcluster.workloads.deployment import DeploymentFacts, decide_deployment
+from kubernaut.devcluster.workloads.disruptions import decide_budget
+from kubernaut.devcluster.workloads.growth import refuse_growth
 from kubernaut.devcluster.workloads.job import (
     TRACKING,
     JobFacts,
@@ -61,8 +67,21 @@ _WATCHED = (
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     RESOURCE_QUOTAS,
+    DAEMON_SETS,
+    POD_DISRUPTION_BUDGETS,
+    NODES,
 )
-_OWNERS = {"Deployment": DEPLOYMENTS, "ReplicaSet": REPLICA_SETS, "StatefulSet": STATEFUL_SETS, "Job": JOBS}
+_OWNERS = {
+    "Deployment": DEPLOYMENTS,
+    "ReplicaSet": REPLICA_SETS,
+    "StatefulSet": STATEFUL_SETS,
+    "DaemonSet": DAEMON_SETS,
+    "Job": JOBS,
+}
+_BUDGETED = frozenset({PODS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS})
+"""What budgets count or are a share of."""
+_UNDECIDED = frozenset({PODS, NODES})
+"""Watched for what they mean to others."""
 _NAMES = {
     DEPLOYMENTS: "deployment-controller",
     REPLICA_SETS: "replicaset-controller",
@@ -72,6 +91,8 @@ _NAMES = {
     PERSISTENT_VOLUMES: "persistentvolume-controller",
     PODS: "job-controller",
     RESOURCE_QUOTAS: "resourcequota-controller",
+    DAEMON_SETS: "daemonset-controller",
+    POD_DISRUPTION_BUDGETS: "disruption-controller",
 }
 
 
@@ -84,7 +105,7 @@ class Key(NamedTuple):
 
 
 class Workloads:
-    """The controllers of Deployments, ReplicaSets, StatefulSets, Jobs and claims, with time to live for Jobs."""
+    """The controllers of workloads, claims, budgets and quotas, with time to live for Jobs."""
 
     def __init__(self, store: Store, clock: Clock, volumes_folder: Path) -> None:
         self._store = store
@@ -102,6 +123,8 @@ class Workloads:
             PERSISTENT_VOLUMES: self._volume,
             PODS: self._orphan,
             RESOURCE_QUOTAS: lambda _, quota: decide_quota(self._store, quota),
+            DAEMON_SETS: self._daemon_set,
+            POD_DISRUPTION_BUDGETS: lambda _, budget: decide_budget(self._store, budget),
         }
 
     async def run(self) -> None:
@@ -127,7 +150,7 @@ class Workloads:
 
     def _note(self, change: stores.Change) -> None:
         obj = change.object
-        if change.resource != PODS:
+        if change.resource not in _UNDECIDED:
             self._queue.add(Key(change.resource, namespace_of(obj), obj["metadata"]["name"]))
         if change.resource == JOBS and change.type == "DELETED":
             # Its pods keep a finalizer that now nobody else takes away.
@@ -137,6 +160,11 @@ class Workloads:
             if state is not None:
                 self._note_owner(state)
         if change.resource == PODS:
+            if (
+                TRACKING in items(obj, "metadata", "finalizers")
+                and (controller_of(obj) or {}).get("kind") != "Job"
+            ):
+                self._queue.add(Key(PODS, namespace_of(obj), obj["metadata"]["name"]))
             for claim in volumes.claims_of(obj):
                 self._queue.add(Key(PERSISTENT_VOLUME_CLAIMS, namespace_of(obj), claim))
             if change.type == "DELETED":
@@ -145,6 +173,12 @@ class Workloads:
             name = obj["spec"].get("volumeName")
             if name:
                 self._queue.add(Key(PERSISTENT_VOLUMES, "", name))
+        if change.resource in _BUDGETED:
+            self._note_all(POD_DISRUPTION_BUDGETS, namespace_of(obj))
+        if change.resource == NODES:
+            self._note_all(DAEMON_SETS)
+        if change.resource == PERSISTENT_VOLUMES:
+            self._note_all(PERSISTENT_VOLUME_CLAIMS)
         if change.resource in {PODS, JOBS}:
             for quota in self._store.list(RESOURCE_QUOTAS, namespace_of(obj)).items:
                 self._queue.add(Key(RESOURCE_QUOTAS, namespace_of(obj), quota["metadata"]["name"]))
@@ -152,6 +186,10 @@ class Workloads:
             self._note_refused(namespace_of(obj))
         if change.resource in {PODS, REPLICA_SETS} and controller_of(obj) is None:
             self._note_adopters(change.resource, obj)
+
+    def _note_all(self, resource: str, namespace: str | None = None) -> None:
+        for obj in self._store.list(resource, namespace).items:
+            self._queue.add(Key(resource, namespace_of(obj), obj["metadata"]["name"]))
 
     def _note_refused(self, namespace: str) -> None:
         """There may be room now for what was refused."""
@@ -191,7 +229,8 @@ class Workloads:
             refused = self._apply(key, turn)
             if refused:
                 self._refusals[key] = refused
-                # Say so in the status, now that it is known.
+                # Say so in the status, now that it is known, on top of what this turn has written.
+                found = peek(self._store, key.resource, key.name, key.namespace) or found
                 again = self._decide[key.resource](key, found)
                 self._apply(key, Turn(tuple(c for c in again.changes if isinstance(c, SetStatus))))
         except Exception:  # noqa: BLE001 - the edge of a turn
@@ -295,9 +334,13 @@ class Workloads:
         pods = self._store.list(PODS, key.namespace).items
         revisions = self._owned(stateful_set, CONTROLLER_REVISIONS)
         claims = self._store.list(PERSISTENT_VOLUME_CLAIMS, key.namespace).items
-        names = frozenset(claim["metadata"]["name"] for claim in claims)
-        facts = StatefulSetFacts(self._clock.now(), stateful_set, pods, revisions, names)
+        facts = StatefulSetFacts(self._clock.now(), stateful_set, pods, revisions, claims)
         return decide_stateful_set(facts)
+
+    def _daemon_set(self, key: Key, daemon_set: Object) -> Turn:
+        nodes, pods = self._store.list(NODES).items, self._store.list(PODS, key.namespace).items
+        revisions = self._owned(daemon_set, CONTROLLER_REVISIONS)
+        return decide_daemon_set(DaemonSetFacts(self._clock.now(), daemon_set, nodes, pods, revisions))
 
     def _job(self, key: Key, job: Object) -> Turn:
         now = self._clock.now()
@@ -315,9 +358,9 @@ class Workloads:
             now=self._clock.now(),
             claim=claim,
             pods=self._store.list(PODS, key.namespace).items,
-            classes=frozenset(c["metadata"]["name"] for c in self._store.list(STORAGE_CLASSES).items),
+            classes={c["metadata"]["name"]: c for c in self._store.list(STORAGE_CLASSES).items},
             folder=str(self._volumes / name),
-            volume_exists=peek(self._store, PERSISTENT_VOLUMES, name) is not None,
+            volumes=self._store.list(PERSISTENT_VOLUMES).items,
         )
         turn = volumes.decide_claim(facts)
         if any(isinstance(change, Create) for change in turn.changes):
@@ -330,7 +373,7 @@ class Workloads:
         return volumes.decide_volume(volume, peek(self._store, PERSISTENT_VOLUME_CLAIMS, name, namespace))
 
     def _orphan(self, key: Key, pod: Object) -> Turn:
-        """A pod that a Job tracked, when that Job is gone."""
+        """A pod that a Job tracked, when that Job is gone or has let it go."""
         owner = controller_of(pod)
         if owner is not None and owner["kind"] == "Job":
             job = peek(self._store, JOBS, owner["name"], key.namespace)
@@ -353,7 +396,7 @@ def start_workloads(
     """Start the controllers as tasks of the supervisor; volumes lie in the folder."""
     workloads = Workloads(store, clock, volumes_folder)
     ensure_storage_class(store)
-    store.validating.append(refuse_over_quota)
+    store.validating += [refuse_over_quota, refuse_growth]
     supervisor.start("workloads", workloads.run(), eternal=True)
     supervisor.start("node lifecycle", NodeLifecycle(store, clock, losses).run(), eternal=True)
     supervisor.start("pod collector", PodCollector(store, clock, losses).run(), eternal=True)
@@ -371,6 +414,7 @@ def ensure_storage_class(store: Store) -> None:
         "provisioner": volumes.PROVISIONER,
         "reclaimPolicy": "Delete",
         "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": True,
     }
     if store.find(STORAGE_CLASSES, volumes.DEFAULT_CLASS) is None:
         store.create(STORAGE_CLASSES, body)

@@ -56,6 +56,8 @@ class NodeLifecycle:
         self._evictions = Recorder(store, clock.now, "taint-eviction-controller")
         self._heard: dict[str, tuple[str, int]] = {}
         """Node -> what was last heard of it, and how many looks have passed since."""
+        self._seen: dict[str, dict[str, str]] = {}
+        """Node -> its taints, and when each was first seen."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -79,7 +81,16 @@ class NodeLifecycle:
                     NODES, name_of(node), None, {"spec": {"taints": taints or None}}, write=self._write
                 )
             if any(taint["effect"] == "NoExecute" for taint in taints):
-                self._evict(name_of(node), taints)
+                self._evict(name_of(node), self._dated(name_of(node), taints))
+            else:
+                self._seen.pop(name_of(node), None)
+
+    def _dated(self, node: str, taints: list[Object]) -> list[Object]:
+        """With the time at which it was first seen, where nobody has written when it came."""
+        now, before = moments.to_text(self._clock.now()), self._seen.get(node, {})
+        keys = [f"{taint['key']}={taint.get('value', '')}:{taint['effect']}" for taint in taints]
+        self._seen[node] = {key: before.get(key, now) for key in keys}
+        return [{"timeAdded": self._seen[node][key], **taint} for key, taint in zip(keys, taints, strict=True)]
 
     def _is_silent(self, node: Object) -> bool:
         name = name_of(node)

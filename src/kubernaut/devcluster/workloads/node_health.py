@@ -1,7 +1,7 @@
 """What a node's silence leads to: conditions, taints, and pods that must leave it. PURE.
 
 Source of the rules and of the wording: k8s.io/kubernetes pkg/controller/nodelifecycle and
-pkg/controller/tainteviction. Not here: zones and rates, and taints of cordons and pressures.
+pkg/controller/tainteviction. Not here: zones and rates, and taints of pressures.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,13 @@ from datetime import datetime
 from kubernaut.devcluster.objects import Object, copied
 from kubernaut.devcluster.workloads import moments
 from kubernaut.devcluster.workloads.pods import condition_of
-from kubernaut.devcluster.workloads.reading import parts
+from kubernaut.devcluster.workloads.reading import part, parts
 
 _REPORTED = frozenset({"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"})
 _UNREACHABLE = "node.kubernetes.io/unreachable"
 _NOT_READY = "node.kubernetes.io/not-ready"
-_OURS = frozenset({_UNREACHABLE, _NOT_READY})
+_CORDONED = "node.kubernetes.io/unschedulable"
+_OURS = frozenset({_UNREACHABLE, _NOT_READY, _CORDONED})
 
 
 def readiness_of(node: Object) -> str:
@@ -36,7 +37,7 @@ def unknown_conditions(node: Object, now: datetime) -> list[Object]:
 
 
 def taints_of(node: Object, now: datetime, *, evicts: bool) -> list[Object]:
-    """The node's taints as its readiness wants them; those of others stay.
+    """The node's taints as its readiness and its cordon want them; those of others stay.
 
     Without `evicts` pods are kept away, but not sent away.
     """
@@ -44,6 +45,8 @@ def taints_of(node: Object, now: datetime, *, evicts: bool) -> list[Object]:
     key = {"True": "", "False": _NOT_READY}.get(readiness_of(node), _UNREACHABLE)
     effects = (("NoSchedule", "NoExecute") if evicts else ("NoSchedule",)) if key else ()
     made = [{"key": key, "effect": effect, "timeAdded": moments.to_text(now)} for effect in effects]
+    if part(node, "spec").get("unschedulable"):
+        made.append({"key": _CORDONED, "effect": "NoSchedule", "timeAdded": moments.to_text(now)})
     known = {(taint["key"], taint["effect"]): taint for taint in held}
     others = [taint for taint in held if taint["key"] not in _OURS]
     return [*others, *(known.get((taint["key"], taint["effect"]), taint) for taint in made)]

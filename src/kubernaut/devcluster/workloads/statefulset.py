@@ -1,6 +1,6 @@
 """The StatefulSet controller's decision: which ordinals live, in which order they come and go. PURE.
 
-Not done: persistentVolumeClaimRetentionPolicy (claims stay), maxUnavailable of a rolling update (it is one).
+Not done: maxUnavailable of a rolling update (it is one).
 Source of the behaviour: k8s.io/kubernetes pkg/controller/statefulset (stateful_set_control.go,
 stateful_set_utils.go).
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kubernaut.devcluster.objects import Object, copied, labels_of, namespace_of, uid_of
+from kubernaut.devcluster.objects import Object, copied, labels_of, namespace_of, owners_of, uid_of
 from kubernaut.devcluster.resources import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from kubernaut.devcluster.workloads.changes import Change, Create, Delete, Merge, SetStatus, Tell, Turn, sooner
 from kubernaut.devcluster.workloads.deployment import template_hash
@@ -40,8 +40,8 @@ class StatefulSetFacts:
     stateful_set: Object
     pods: Sequence[Object]
     revisions: Sequence[Object]
-    claims: frozenset[str] = frozenset()
-    """Names."""
+    claims: Sequence[Object] = ()
+    """Of the namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class _Plan:
     """Revision -> pod template."""
     current: str
     update: str
-    claims: frozenset[str]
+    claims: Mapping[str, Object]
 
     @property
     def ordinals(self) -> range:
@@ -85,9 +85,9 @@ def decide_stateful_set(facts: StatefulSetFacts) -> Turn:
     current = was if was in templates else update
     present = {ordinal: pod for pod in mine if (ordinal := _ordinal(owner, pod)) is not None}
     templates[update] = owner["spec"]["template"]
-    plan = _Plan(owner, facts.now, present, templates, current, update, facts.claims)
+    plan = _Plan(owner, facts.now, present, templates, current, update, {_name(c): c for c in facts.claims})
     if not deleting:
-        changes += [*history, *_step(plan)]
+        changes += [*history, *_retained(plan), *_step(plan)]
     status, look_again = _status(plan)
     if status != part(owner, "status"):
         changes.append(SetStatus(STATEFUL_SETS, namespace_of(owner), _name(owner), status))
@@ -201,6 +201,28 @@ def _claim_body(owner: Object, name: str, template: Object) -> Object:
     labels = part(owner["spec"], "selector", "matchLabels")
     body["metadata"] = {**body["metadata"], "name": name, "namespace": namespace_of(owner), "labels": labels}
     return body
+
+
+def _retained(plan: _Plan) -> list[Change]:
+    """Claims that go with their set, or with their pod when the set shrinks, are owned by it."""
+    policy = part(plan.owner["spec"], "persistentVolumeClaimRetentionPolicy")
+    changes: list[Change] = []
+    for ordinal in (*plan.ordinals, *(n for n in plan.present if n not in plan.ordinals)):
+        pod = plan.present.get(ordinal)
+        wanted = [owner_reference(plan.owner)] if policy.get("whenDeleted") == "Delete" else []
+        if ordinal not in plan.ordinals and policy.get("whenScaled") == "Delete" and pod is not None:
+            wanted = [owner_reference({**pod, "apiVersion": "v1", "kind": "Pod"})]
+        ours = {uid_of(plan.owner), uid_of(pod) if pod is not None else ""}
+        for name, _ in _claims(plan.owner, ordinal):
+            held = plan.claims.get(name)
+            if held is None:
+                continue
+            owners: list[Object] = copied(owners_of(held))
+            others = [o for o in owners if o.get("uid") not in ours]
+            if [o.get("uid") for o in owners] != [o["uid"] for o in (*others, *wanted)]:
+                patch = {"metadata": {"ownerReferences": [*others, *wanted] or None}}
+                changes.append(Merge(PERSISTENT_VOLUME_CLAIMS, namespace_of(held), name, patch))
+    return changes
 
 
 # -- revisions -------------------------------------------------------------------------------------
