@@ -26,6 +26,8 @@ from kubernaut.testing.checks import Check, missing
 from kubernaut.testing.installing import RUNS, image_of, manifests_of
 
 WORKFLOWS = "workflowexecutions.workflowexecution.kubernaut.ai"
+REQUESTER = "somebody"
+"""Who asks for workflows that do not say it."""
 _LOOK_SECONDS = 1.0
 _KINDS = {one.kind.lower(): one for one in vars(kinds).values() if isinstance(one, ResourceKind)}
 ENDED = frozenset({"Completed", "PartiallyCompleted", "Failed", "Cancelled", "Aborted", "TimedOut", "RolledBack"})
@@ -88,7 +90,9 @@ class Stage:
 
     async def submit(self, workflow: Mapping[str, object]) -> str:
         """Create a WorkflowExecution in the namespace of the executions; its name. Raises ClusterError."""
-        body = dict(workflow)
+        spec = cast("Mapping[str, object]", workflow.get("spec") or {})
+        # As `kubernaut run` does: what needs an approval needs to say who asks.
+        body = {**workflow, "spec": {"requester": {"username": REQUESTER}, **spec}}
         made = await self.cluster.create(kinds.WORKFLOW_EXECUTIONS, body, RUNS)
         return str(made["metadata"]["name"])
 
