@@ -37,6 +37,8 @@ def test_a_session_goes_as_it_is_written(
     for file in FOLDER.glob("*.yaml"):
         text = file.read_text().replace("NAME", story.stem)
         (tmp_path / file.name).write_text(text.replace(f"name: {file.stem}", f"name: {story.stem}"))
+    for file in FOLDER.glob("*.rego"):
+        (tmp_path / file.name).write_text(file.read_text())
     for file in shared.parent.glob("*.kubeconfig"):
         (tmp_path / file.name).write_text(file.read_text())
     monkeypatch.chdir(tmp_path)

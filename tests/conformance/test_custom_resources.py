@@ -266,3 +266,52 @@ async def test_items_of_custom_lists_say_what_they_are(cluster: Api, things: Thi
     listed = await cluster.get(things.path)
     assert listed.body["kind"] == "ThingList"
     assert listed.body["items"][0]["kind"] == "Thing"
+
+
+def ruled(suffix: str, rule: str, **more: Any) -> Json:
+    body = definition(suffix)
+    spec = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["x-kubernetes-validations"] = [{"rule": rule, "message": "no", **more}]
+    names = {"type": "object", "maxProperties": 3, "additionalProperties": {"type": "string", "maxLength": 9}}
+    spec["properties"] |= {"a-b": {"type": "string", "maxLength": 9}, "labels": names}
+    return body
+
+
+UNKNOWN = [
+    "self.nothing == 1",
+    "has(self.steps) && self.steps.all(s, s.nothing == 'a')",
+    "has(self.nothing)",
+    "self.mode == 'a' || oldSelf.nothing == 'b'",
+    "self.steps.filter(s, s.times > 1).exists(s, s.time == 2)",
+    "self.steps[0].nothing == 1",
+    "self.metadata.name == 'a'",
+    "self.extra.some == 1",
+    "self.a_b == 'x'",
+]
+KNOWN = [
+    "self.mode != 'z'",
+    "!has(self.steps) || self.steps.all(s, s.name != 'x')",
+    "!has(self.labels) || self.labels.all(key, key != 'x' && self.labels[key] != 'y')",
+    "!has(self.labels) || !has(self.labels.anything)",
+    "!has(self.a__dash__b) || self.a__dash__b != 'x'",
+    "!has(self.steps) || self.steps.map(s, s.name).all(name, name.size() < 9)",
+]
+
+
+async def test_a_rule_that_names_a_field_that_is_not_there_is_refused(cluster: Api) -> None:
+    path, suffix = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?dryRun=All", cluster.namespace
+    for rule in UNKNOWN:
+        refused = await cluster.post(path, ruled(suffix, rule))
+        assert (rule, refused.code) == (rule, 422)
+        assert "compilation failed: ERROR: <input>:1:" in refused.message, rule
+        assert "undefined field" in refused.message, (rule, refused.message)
+    refused = await cluster.post(path, ruled(suffix, "self.mode == 'a' ||\n has(self.nothing)"))
+    told = "compilation failed: ERROR: <input>:2:5: undefined field 'nothing'\n |  has(self.nothing)\n | ....^"
+    assert told in refused.message
+
+
+async def test_a_rule_may_name_what_the_schema_has(cluster: Api) -> None:
+    for rule in KNOWN:
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?dryRun=All"
+        made = await cluster.post(path, ruled(cluster.namespace, rule))
+        assert (rule, made.code) == (rule, 201), made.message

@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from kubernaut.concurrency import SystemClock
-
 from .api import Answer, Api, Json
-from .objects import bind, config_map, deployment, role, until
+from .objects import bind, config_map, definition, deployment, eventually, role, until
 
 GROUP = "admissionregistration.k8s.io"
 ROOT = f"/apis/{GROUP}/v1"
@@ -201,23 +199,49 @@ async def test_a_policy_asks_the_authorizer(cluster: Api, policy: Policy) -> Non
     await until(may_now)
 
 
-PARAMETERS = {"apiVersion": "v1", "kind": "ConfigMap"}
-# A real server sometimes forgets parameters of a kind for a minute when the last policy that used it has gone.
-OTHERS = {"apiVersion": "v1", "kind": "Secret"}
+@pytest.fixture
+async def limits(cluster: Api) -> AsyncIterator[Json]:
+    """The kind of parameters, whose objects hold a `size`; a custom one, of this case alone.
+
+    A real server loses builtin kinds for good, until it is started anew, once no policy takes parameters of them:
+    https://github.com/kubernetes/kubernetes/issues/130887 (seen in 1.36.2). Cases with ConfigMaps would pass once.
+    """
+    body = definition(cluster.namespace)
+    group = body["spec"]["group"]
+    root = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    assert (await cluster.post(root, body)).code == 201
+    await eventually(cluster, f"{group}/v1/things", 200)
+    yield {"apiVersion": f"{group}/v1", "kind": "Thing"}
+    await cluster.delete(f"{root}/{body['metadata']['name']}")
 
 
-async def test_parameters_come_from_the_object_that_the_binding_names(cluster: Api, policy: Policy) -> None:
-    await cluster.post("v1/configmaps", config_map("limits", most="3"))
+async def limit(cluster: Api, kind: Json, size: int) -> str:
+    """Makes the parameter; its path."""
+    body = {**kind, "metadata": {"name": "limits"}, "spec": {"mode": "a", "size": size}}
+    path = f"{kind['apiVersion']}/things"
+    # Established is not yet served everywhere: a real server needs a moment more.
+    await until(lambda: _is_made(cluster, path, body))
+    return f"{path}/limits"
+
+
+async def _is_made(cluster: Api, path: str, body: Json) -> bool:
+    return (await cluster.post(path, body)).code == 201
+
+
+async def test_parameters_come_from_the_object_that_the_binding_names(
+    cluster: Api, policy: Policy, limits: Json
+) -> None:
+    path = await limit(cluster, limits, 3)
     bound = {"paramRef": {"name": "limits", "namespace": cluster.namespace, "parameterNotFoundAction": "Deny"}}
     rule = {
-        "expression": "!has(object.data.size) || int(object.data.size) <= int(params.data.most)",
-        "messageExpression": "'at most ' + params.data.most",
+        "expression": "!has(object.data.size) || int(object.data.size) <= int(params.spec.size)",
+        "messageExpression": "'at most ' + string(params.spec.size)",
     }
-    await policy.hold(rule, paramKind=PARAMETERS, bound=bound)
+    await policy.hold(rule, paramKind=limits, bound=bound)
     refused = await cluster.post("v1/configmaps", config_map("a", size="4"))
     assert refused.message.endswith("at most 3")
     assert (await cluster.post("v1/configmaps", config_map("a", size="3"))).code == 201
-    await cluster.patch("v1/configmaps/limits", {"data": {"most": "5"}})
+    await cluster.patch(path, {"spec": {"size": 5}})
 
     async def is_known() -> bool:
         return (await cluster.post("v1/configmaps?dryRun=All", config_map("b", size="5"))).code == 201
@@ -225,22 +249,25 @@ async def test_parameters_come_from_the_object_that_the_binding_names(cluster: A
     await until(is_known)
 
 
-async def test_parameters_that_are_missing_refuse_or_allow(cluster: Api, policy: Policy) -> None:
-    await cluster.post(f"{ROOT}/validatingadmissionpolicies", policy.body("false", paramKind=OTHERS))
+async def test_parameters_that_are_missing_refuse_or_allow(cluster: Api, policy: Policy, limits: Json) -> None:
+    await cluster.post(f"{ROOT}/validatingadmissionpolicies", policy.body("false", paramKind=limits))
     reference = {"name": "limits", "namespace": cluster.namespace, "parameterNotFoundAction": "Deny"}
     bindings = f"{ROOT}/validatingadmissionpolicybindings"
     await cluster.post(bindings, policy.binding(paramRef=reference))
 
-    async def answers(code: int) -> Answer:
-        clock = SystemClock()
-        while (tried := await cluster.post("v1/configmaps?dryRun=All", config_map("a"))).code != code:
-            await clock.sleep(0.05)
-        return tried
+    async def is_told() -> bool:
+        tried = await cluster.post("v1/configmaps?dryRun=All", config_map("a"))
+        # Before that it may be said that parameters of this kind are not yet known.
+        return "no params found for policy binding with `Deny` parameterNotFoundAction" in str(tried.body)
 
-    refused = await answers(422)
-    assert "no params found for policy binding with `Deny` parameterNotFoundAction" in refused.message
+    await until(is_told)
+    assert (await cluster.post("v1/configmaps?dryRun=All", config_map("a"))).code == 422
     await cluster.patch(policy.binding_path, {"spec": {"paramRef": {"parameterNotFoundAction": "Allow"}}})
-    await answers(201)
+
+    async def is_allowed() -> bool:
+        return (await cluster.post("v1/configmaps?dryRun=All", config_map("a"))).code == 201
+
+    await until(is_allowed)
 
 
 async def test_a_binding_may_only_warn(cluster: Api, policy: Policy) -> None:

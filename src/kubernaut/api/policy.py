@@ -204,3 +204,72 @@ def time_of(moment: datetime, zone: tzinfo, name: str) -> PolicyTime:
         minute=there.minute,
         date=there.date().isoformat(),
     )
+
+
+def example() -> PolicyInput:
+    """A document with every part, for those who write policies."""
+    return PolicyInput(
+        api_version=POLICY_API,
+        workflow=PolicyWorkflow(
+            name="payment-service-oom",
+            namespace="kubernaut-workflows",
+            labels={"team": "payments"},
+            annotations={},
+            engine="job",
+            steps=3,
+            dry_run=False,
+        ),
+        step=PolicyStep(name="scale", critical=True, attempt=1),
+        action=PolicyAction(
+            type="kubernetes/scale_deployment",
+            inputs={"namespace": "production", "deployment": "payment-service", "replicas": 5},
+            image="registry.example/kubernaut/scale-deployment@sha256:" + "0" * 64,
+            service_account="kubernaut-scale-deployment-action-sa",
+            dry_run=False,
+            idempotent=True,
+            reversible=True,
+            fenced=True,
+            permissions=(
+                PolicyPermission(
+                    api_groups=("apps",), resources=("deployments",), verbs=("get", "patch"), granted=True
+                ),
+            ),
+            inputs_size=73,
+        ),
+        target=PolicyTarget(
+            api_version="apps/v1",
+            kind="Deployment",
+            name="payment-service",
+            namespace="production",
+            namespace_labels={"kubernaut.ai/environment": "production"},
+            labels={"app": "payment-service"},
+            annotations={},
+            owners=(PolicyOwner(api_version="payments.example/v1", kind="Shop", name="eu"),),
+            replicas=3,
+            running=(),
+        ),
+        cluster=PolicyCluster(
+            name="eu-1",
+            environment="production",
+            nodes=5,
+            schedulable_nodes=5,
+            running=(PolicyRun(action="kubernetes/restart_pod", name="other"),),
+            draining_elsewhere=(),
+        ),
+        requester=PolicyRequester(username="alice", groups=("sre", "system:authenticated")),
+        time=time_of(datetime(2026, 11, 21, 10, 30, tzinfo=UTC), UTC, "UTC"),
+        history=PolicyHistory(
+            runs=(
+                PolicyRun(
+                    action="kubernetes/scale_deployment",
+                    name="before",
+                    outcome="Succeeded",
+                    ended_seconds_ago=5400,
+                ),
+            ),
+            last_hour=0,
+            failures_in_a_row=0,
+        ),
+        budget=PolicyBudget(name="production", used=1, most=10, window_seconds=3600),
+        signature=PolicyImage(verdict="unverified"),
+    )

@@ -46,6 +46,7 @@ COMMANDS = (
     Entry("settings", _RULE, "Print every setting: its value, where that comes from, what it means."),
     Entry("images", _RULE, "Build, push and list the shipped action images."),
     Entry("doctor", _RULE, "Find out why it does not work."),
+    Entry("policy", _RULE, "Write, test and look at policies in Rego."),
     Entry("catalog", _RULE, "List and show the actions that there are."),
     Entry("completion", _RULE, "Print the script that lets a shell complete commands."),
     Entry("version", _RULE, "Print the version, and the cluster's with --cluster."),

@@ -241,6 +241,21 @@ class Unclassified(ApiError):
     reason = ""
 
 
+class NotImplementedHere(ApiError):
+    """A real cluster does it."""
+
+    code = 501
+    reason = "NotImplemented"
+
+    @classmethod
+    def of(cls, subresource: str) -> NotImplementedHere:
+        return cls(
+            f"this embedded cluster does not do {subresource} of pods (docs/devcluster.md lists what it lacks); "
+            "kubectl logs and kubectl describe work",
+            {},
+        )
+
+
 class Unavailable(ApiError):
     code = 503
     reason = "ServiceUnavailable"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 HEAD = "package kubernaut.a\n"
-SHORT = Limits(seconds=0.5, memory=256 * 2**20)
+SHORT = Limits(seconds=0.5, load_seconds=5, memory=256 * 2**20)
 
 
 def policies(*texts: str, data: Mapping[str, Any] | None = None) -> PolicySet:

@@ -16,12 +16,25 @@ from kubernaut.safety.rego import (
 
 from .policies import HEAD, faults_of, loaded
 
+# Each goes through a process of its own, whose start a busy machine makes slow.
+pytestmark = pytest.mark.journey
+
 
 async def test_a_set_that_does_not_compile_names_file_and_line_of_each_faulty_file() -> None:
     good, broken = f"{HEAD}allow if true\n", "package kubernaut.b\n\nallow if {\n\tinput.x ==\n}\n"
-    unsafe = "package kubernaut.c\n\nallow if y\n"
-    faults = await faults_of(good, broken, unsafe)
-    assert [fault.split(" ")[0] for fault in faults] == ["b.rego:5:1:", "c.rego:3:10:"]
+    faults = await faults_of(good, broken, "package kubernaut.c\nallow if {\n")
+    assert [fault.split(" ")[0] for fault in faults] == ["b.rego:5:1:", "c.rego:3:1:"]
+    unsafe = "package kubernaut.c\n\nallow if {\n\ty\n}\n"
+    faults = await faults_of(good, unsafe, unsafe.replace("kubernaut.c", "kubernaut.d"))
+    assert [fault.split(" ")[0] for fault in faults] == ["b.rego:4:2:", "c.rego:4:2:"]
+
+
+async def test_files_of_one_package_see_one_another_s_rules() -> None:
+    texts = (f'{HEAD}allow if ready\n\ndeny contains "a" if input.a == "1"\n', f"{HEAD}ready if input.b\n")
+    async with loaded(*texts, f'{HEAD}deny contains "b" if input.a == "1"\n') as engine:
+        assert (await judge(engine, {"b": 1})).allowed
+        verdict = await judge(engine, {"a": "1"})
+        assert [(one.message, one.file) for one in verdict.denials] == [("a", "a.rego"), ("b", "c.rego")]
 
 
 @pytest.mark.parametrize(

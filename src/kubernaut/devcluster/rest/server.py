@@ -23,6 +23,7 @@ from kubernaut.devcluster.errors import (
     MethodNotAllowed,
     NotAcceptable,
     NotFound,
+    NotImplementedHere,
 )
 from kubernaut.devcluster.identity.authentication import Authenticator, impersonated
 from kubernaut.devcluster.identity.certificates import KeyPair
@@ -58,6 +59,8 @@ Middleware: TypeAlias = Callable[[web.BaseRequest, Handler], Awaitable[web.Strea
 """Gets a request and what would answer it. It may answer itself, raise an ApiError, wait, or let the
 handler work and then throw its answer away (`drop_connection`)."""
 
+_NOT_SERVED = ("exec", "attach", "portforward", "proxy", "ephemeralcontainers", "resize")
+"""Of pods. kubectl prints what it is told, so it is told more than that there is nothing."""
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
@@ -199,6 +202,9 @@ class ApiServer:
             raise NotFound.page()
         if not resource.namespaced and target.namespace and target.resource != "namespaces":
             raise NotFound.page()
+        if target.resource == "pods" and target.subresource in _NOT_SERVED:
+            self.store.record(resource, target.name, target.namespace)
+            raise NotImplementedHere.of(target.subresource)
         if not _is_readable(request.http.headers.get("Accept", "")):
             raise NotAcceptable.here()
         if request.verb == "watch":

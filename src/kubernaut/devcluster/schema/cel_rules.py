@@ -1,7 +1,7 @@
 """x-kubernetes-validations: CEL rules of a structural schema, compiled once, with oldSelf.
 
-The environment is dynamically typed: a rule that names an unknown field compiles here and fails
-when it is evaluated, where the real API server refuses the definition.
+Fields that the schema does not have are refused when a rule is compiled. Types are not looked at: a rule that
+compares a number with a text fails here when it is evaluated, where the real API server refuses the definition.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from kubernaut.devcluster.errors import Fault, FaultReason
 from kubernaut.devcluster.metadata import invalid, quoted
 from kubernaut.devcluster.objects import is_list, is_map, list_at, map_at, to_json
 from kubernaut.devcluster.schema.cel_library import environment, load
+from kubernaut.devcluster.schema.cel_names import unknown_field
 from kubernaut.devcluster.schema.cel_plain import Unsure, plain
 
 _ESCAPES = {"__underscores__": "__", "__dot__": ".", "__dash__": "-", "__slash__": "/"}
@@ -89,23 +90,26 @@ class RuleTree:
         return not (self.rules or self.fields or self.items or self.values)
 
 
-def rule_tree(schema: dict[str, Any], path: str = "openAPIV3Schema") -> RuleTree | None:
+def rule_tree(schema: dict[str, Any], path: str = "openAPIV3Schema", *, is_root: bool = True) -> RuleTree | None:
     """Compile; None when there are no rules at or below. Raises RuleError naming the place."""
     tree = RuleTree(list_keys=tuple(list_at(schema, "x-kubernetes-list-map-keys")))
     for index, spec in enumerate(list_at(schema, "x-kubernetes-validations")):
         at = f"{path}.x-kubernetes-validations[{index}].rule"
+        optional = bool(spec.get("optionalOldSelf"))
+        if words := unknown_field(str(spec["rule"]), schema, is_root=is_root, has_optional_old=optional):
+            raise RuleError(f"{at}: compilation failed: {words}")
         try:
             tree.rules.append(_compiled(spec))
         except Exception as error:  # noqa: BLE001 - the CEL library raises bare Exceptions
             raise RuleError(f"{at}: compilation failed: {error}") from None
     for name, below in map_at(schema, "properties").items():
-        found = rule_tree(below, f"{path}.properties[{name}]")
+        found = rule_tree(below, f"{path}.properties[{name}]", is_root=False)
         if found is not None:
             tree.fields[name] = found
     if is_map(schema.get("items")):
-        tree.items = rule_tree(schema["items"], f"{path}.items")
+        tree.items = rule_tree(schema["items"], f"{path}.items", is_root=False)
     if is_map(schema.get("additionalProperties")):
-        tree.values = rule_tree(schema["additionalProperties"], f"{path}.additionalProperties")
+        tree.values = rule_tree(schema["additionalProperties"], f"{path}.additionalProperties", is_root=False)
     return None if tree.is_empty else tree
 
 

@@ -5,7 +5,7 @@ policy may look at stands in `api.policy`. `reading`, `functions`, `faults`, `co
 the worker process and import the standard library and the engine only.
 """
 
-from kubernaut.safety.rego.engine import EngineFailed, PolicyEngine, RegoEngine, judge, to_document
+from kubernaut.safety.rego.engine import EngineFailed, PolicyEngine, RegoEngine, digest_of, judge, to_document
 from kubernaut.safety.rego.faults import Fault
 from kubernaut.safety.rego.policy_set import (
     PolicySet,
@@ -25,6 +25,7 @@ __all__ = [
     "PolicySet",
     "RegoEngine",
     "UnreadableSet",
+    "digest_of",
     "from_config_maps",
     "from_paths",
     "judge",

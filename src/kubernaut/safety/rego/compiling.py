@@ -61,7 +61,6 @@ class Compiled:
         self._firsts = {rule.full_name: rule for rule in reversed(self.decisions)}
         self.engine.add_policy("asked", _asking(list(self._firsts)))
         self._traced, self._copies = self._tracer()
-        self._coverage: dict[str, tuple[set[int], set[int]]] = {}
 
     def judge(self, document: Any) -> list[dict[str, Any]]:
         """What each decision of each package says of an input: its values, or why there are none."""
@@ -136,7 +135,6 @@ class Compiled:
         """Whether one test holds; else the last line that was reached, and the error if there was one."""
         self.engine.set_gather_prints(True)
         self.engine.set_enable_coverage(True)
-        self.engine.clear_coverage_data()
         rules = [rule for module in self.modules for rule in module.rules if rule.full_name == name]
         answer: dict[str, Any] = {"passed": False}
         try:
@@ -145,27 +143,23 @@ class Compiled:
             answer["passed"] = bool(result) and result[0]["expressions"][0]["value"] is True
         except RuntimeError as error:
             place, answer["error"] = located(str(error), rules[0].place.path)
-            answer["line"] = place.line
+            answer |= {"file": place.path, "line": place.line}
         answer["prints"] = list(self.engine.take_prints())
-        covered = self._note_coverage().get(rules[0].place.path, [])
-        within = [line for rule in rules for line in covered if rule.place.line <= line <= rule.last_line]
-        answer.setdefault("line", max(within, default=rules[0].place.line))
+        if not answer["passed"] and "error" not in answer:
+            answer["line"] = self._last_reached(name, rules)
         return answer
 
     def coverage(self) -> dict[str, Any]:
         """Lines that some test evaluated, and lines that none did, of each file."""
-        return {
-            path: {"covered": sorted(covered), "missed": sorted(lines - covered)}
-            for path, (lines, covered) in self._coverage.items()
-        }
+        return _covered(self.engine)
 
-    def _note_coverage(self) -> dict[str, list[int]]:
-        report = json.loads(self.engine.get_coverage_report_as_json())
-        for one in report["files"]:
-            lines, covered = self._coverage.setdefault(one["path"], (set(), set()))
-            lines.update(one["covered"], one["not_covered"])
-            covered.update(one["covered"])
-        return {one["path"]: one["covered"] for one in report["files"]}
+    def _last_reached(self, name: str, rules: Sequence[Rule]) -> int:
+        again = self.engine.clone()
+        again.clear_coverage_data()
+        again.eval_query_as_json(name)
+        covered: list[int] = _covered(again).get(rules[0].place.path, {}).get("covered", [])
+        within = [line for rule in rules for line in covered if rule.place.line <= line <= rule.last_line]
+        return max(within, default=rules[0].place.line)
 
     def _engine(self, sources: Sequence[Source]) -> Any:
         engine = _Engine()
@@ -203,11 +197,17 @@ class Compiled:
                 body = self._text_of(rule)[len(name.encode()) :]
                 texts[rule.place.path] += b"\n" + copy.encode() + body + b"\n"
                 copies.setdefault((package, name), []).append((rule, f"data.{package}.{copy}"))
-        return self._engine([(path, text.decode()) for path, text in texts.items()]), copies
+        try:
+            return self._engine([(path, text.decode()) for path, text in texts.items()]), copies
+        except RuntimeError:
+            return None, {}  # then a verdict names the first definition
 
     def _text_of(self, rule: Rule) -> bytes:
         (text,) = [text for path, text in self._sources if path == rule.place.path]
-        return text.encode()[rule.start : rule.end]
+        whole = text.encode()
+        # The engine's span of what ends in a text ends before its quotation mark.
+        end = rule.end + (whole[rule.end : rule.end + 1] in (b'"', b"`"))
+        return whole[rule.start : end]
 
 
 def _asking(names: Sequence[str]) -> str:
@@ -218,6 +218,11 @@ def _asking(names: Sequence[str]) -> str:
     return "\n".join(
         [f"package {_ASKED.removeprefix('data.')}", *each, f"all := [{ones}]".replace(", ", ",\n"), ""]
     )
+
+
+def _covered(engine: Any) -> dict[str, Any]:
+    report = json.loads(engine.get_coverage_report_as_json())
+    return {one["path"]: {"covered": one["covered"], "missed": one["not_covered"]} for one in report["files"]}
 
 
 def _with_tabs(fault: Fault, text: str) -> Fault:
@@ -247,7 +252,7 @@ def is_ours(package: str) -> bool:
 
 def _checked(sources: Sequence[Source]) -> list[Module]:
     """Raises Refused with the faults of the first check that finds any, in all files."""
-    faults = [fault for path, text in sources if (fault := _fault_alone(path, text)) is not None]
+    faults = [fault for source in sources if (fault := _fault_of_syntax(source)) is not None]
     if faults:
         raise Refused(faults, sources)
     engine = _Engine()
@@ -255,22 +260,37 @@ def _checked(sources: Sequence[Source]) -> list[Module]:
         engine.add_policy(path, text)
     modules = read_modules(json.loads(engine.get_ast_as_json()))
     faults = [*_misplaced(modules), *_misshapen(modules), *_unknown_calls(modules), *_circles(modules)]
+    # Last, for a function that is not there is to the engine an unsafe variable, too.
+    faults = faults or list(_unsafe(modules, sources))
     if faults:
         in_order = sorted(faults, key=lambda fault: (fault.place.path, fault.place.line, fault.place.column))
         raise Refused(in_order, sources)
     return modules
 
 
-def _fault_alone(path: str, text: str) -> Fault | None:
-    """What is wrong with a file by itself: its syntax, and variables that nothing gives a value."""
-    engine = _Engine()
+def _fault_of_syntax(source: Source) -> Fault | None:
     try:
-        engine.add_policy(path, text)
-        # Anything evaluated makes the engine look at the whole file.
-        engine.eval_query_as_json("true")
+        _Engine().add_policy(*source)
     except RuntimeError as error:
-        return fault_of(str(error), path, text)
+        return fault_of(str(error), *source)
     return None
+
+
+def _unsafe(modules: Sequence[Module], sources: Sequence[Source]) -> Iterator[Fault]:
+    """Variables that nothing gives a value, the first of each package: its files see one another's names."""
+    texts = dict(sources)
+    packages: dict[str, list[str]] = {}
+    for module in modules:
+        packages.setdefault(module.package, []).append(module.path)
+    for paths in packages.values():
+        engine = _Engine()
+        for path in paths:
+            engine.add_policy(path, texts[path])
+        try:
+            # Anything evaluated makes the engine look at all rules.
+            engine.eval_query_as_json("true")
+        except RuntimeError as error:
+            yield Fault(*located(str(error), paths[0]))
 
 
 def _misplaced(modules: Sequence[Module]) -> Iterator[Fault]:

@@ -1,5 +1,7 @@
 """Asking policies: the interface, and the engine that is shipped. `opa` has the others."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -45,6 +47,12 @@ def to_document(document: PolicyInput) -> Json:
     """The input as JSON values; what is not known is absent."""
     built: Json = msgspec.to_builtins(document)
     return built
+
+
+def digest_of(document: Mapping[str, Any]) -> str:
+    """`sha256:...` of an input, for the record of a verdict."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
 class Query:

@@ -68,8 +68,8 @@ def shipped(*, with_tests: bool = False) -> PolicySet:
     return PolicySet(sources, data)
 
 
-def from_paths(paths: Iterable[Path]) -> PolicySet:
-    """Every `.rego` file below these paths, and YAML and JSON as data.
+def from_paths(paths: Iterable[Path], *, with_tests: bool = False) -> PolicySet:
+    """Every `.rego` file below these paths, tests if they are wanted, and YAML and JSON as data.
 
     As OPA has it, data stand where their folder says: DIR/kubernaut/limits.yaml is merged into data.kubernaut.
     Raises UnreadableSet, OSError.
@@ -78,6 +78,8 @@ def from_paths(paths: Iterable[Path]) -> PolicySet:
     data: Json = {}
     for path in paths:
         for file in sorted(_files(path)):
+            if file.name.endswith("_test.rego") and not with_tests and path.is_dir():
+                continue
             if file.suffix == ".rego":
                 sources[str(file)] = _text_of(str(file), file.read_bytes())
             else:

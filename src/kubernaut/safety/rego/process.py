@@ -43,6 +43,8 @@ class Limits:
     """What one answer may cost."""
 
     seconds: float = 5.0
+    load_seconds: float = 10.0
+    """For starting a process and compiling a set in it."""
     memory: int = 512 * 2**20
     """Bytes of address space (RLIMIT_AS): the engine alone takes about 60 MB of it."""
 
@@ -81,10 +83,11 @@ class WorkerProcess:
 
     async def _within_limits(self, process: Process, request: Mapping[str, Any]) -> Json:
         is_late = False
+        seconds = self._limits.load_seconds if request is self.greeting else self._limits.seconds
 
         async def kill_when_late() -> None:
             nonlocal is_late
-            await self._clock.sleep(self._limits.seconds)
+            await self._clock.sleep(seconds)
             is_late = True
             _kill(process)
 
@@ -95,7 +98,7 @@ class WorkerProcess:
                     return await _exchange(process, request)
                 except (OSError, EOFError, ValueError) as error:
                     await self._end(is_dead=not isinstance(error, ValueError))
-                    message = self._told(process, error, is_late=is_late)
+                    message = self._told(process, error, late=seconds if is_late else 0)
                 finally:
                     watch.cancel()
         except BaseException:
@@ -104,9 +107,9 @@ class WorkerProcess:
             raise
         raise WorkerFailed(message)
 
-    def _told(self, process: Process, error: Exception, *, is_late: bool) -> str:
-        if is_late:
-            return f"the policies took longer than {self._limits.seconds:g} s and were stopped"
+    def _told(self, process: Process, error: Exception, *, late: float) -> str:
+        if late:
+            return f"the policies took longer than {late:g} s and were stopped"
         if isinstance(error, ValueError):
             return str(error)
         code = process.returncode or 0

@@ -34,6 +34,8 @@ class Rule:
     """Where its text begins and ends, in bytes."""
     end: int
     last_line: int
+    gives: str = ""
+    """What a member of a set is, as far as that can be seen: text, object, bare (an object without msg), other."""
 
     @property
     def full_name(self) -> str:
@@ -61,6 +63,8 @@ class Module:
     rules: list[Rule] = field(default_factory=list[Rule])
     mentions: list[Mention] = field(default_factory=list[Mention])
     imports: list[Mention] = field(default_factory=list[Mention])
+    negated: list[Mention] = field(default_factory=list[Mention])
+    """What is read inside a call that `not` stands before."""
 
 
 def read_modules(trees: Iterable[Node]) -> list[Module]:
@@ -69,7 +73,9 @@ def read_modules(trees: Iterable[Node]) -> list[Module]:
     modules = [_outline(tree) for tree in listed]
     rules = {rule.full_name for module in modules for rule in module.rules}
     for module, tree in zip(modules, listed, strict=True):
-        module.mentions = list(_Reader(module, tree, rules).mentions())
+        reader = _Reader(module, tree, rules)
+        module.mentions = list(reader.mentions())
+        module.negated = reader.negated
     return modules
 
 
@@ -103,7 +109,18 @@ def _rule(module: Module, tree: Node, text: bytes) -> Rule | None:
         return None
     last_line = span["line"] + text[span["start"] : span["end"]].rstrip().count(b"\n")
     place = _place(module.path, span)
-    return Rule(module.package, ".".join(names), kind, place, span["start"], span["end"], last_line)
+    gives = _given(body["head"]["Set"]["key"]) if kind == SET else ""
+    return Rule(module.package, ".".join(names), kind, place, span["start"], span["end"], last_line, gives)
+
+
+def _given(key: Node) -> str:
+    kind, part = next(iter(key.items()))
+    if kind == "Object":
+        names = {text["String"]["value"] for _, text, _ in part["fields"] if "String" in text}
+        return "object" if "msg" in names or "level" in names else "bare"
+    if kind in ("String", "RawString"):
+        return "text" if str(part["value"]).strip() else "other"
+    return "other" if kind in ("Bool", "Number", "Null", "Array", "Set") else ""
 
 
 class _Reader:
@@ -115,6 +132,7 @@ class _Reader:
         self._text = str(tree["source"]["contents"]).encode()
         self._rules = rules
         self._aliases: dict[str, list[str]] = {}
+        self.negated: list[Mention] = []
         for each in self._ast["imports"]:
             names, _ = chain(each["refr"])
             if names and names[0] in ("data", "input"):
@@ -137,6 +155,12 @@ class _Reader:
                 yield self._mention({kind: part}, rule, declared, is_call=False)
                 for index in chain({kind: part})[1]:
                     yield from self._within(index, rule, declared)
+            elif kind == "NotExpr" and not {"Call", "Membership"}.isdisjoint(part["expr"]):
+                inside = list(self._within(part["expr"], rule, declared))
+                self.negated += [
+                    one for one in inside if not one.is_call and one.name.startswith(("input.", "data."))
+                ]
+                yield from inside
             elif kind == "with_mods":
                 for each in part:
                     yield from self._within(each["as"], rule, declared)

@@ -10,7 +10,7 @@ import data.kubernaut.settings
 default environment := "unknown"
 
 environment := label if {
-	label := input.target.namespace_labels[settings.environment_label]
+	label := input.target.namespaceLabels[settings.environment_label]
 } else := name if {
 	some name in ["production", "staging", "development"]
 	some pattern in settings.environments[name]

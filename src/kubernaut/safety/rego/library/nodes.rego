@@ -20,12 +20,12 @@ deny contains sprintf("a cluster of %d nodes is too small to drain one: there mu
 
 deny contains "no node is taken away while it is not known how many there are" if {
 	removal
-	not is_number(input.cluster.nodes)
+	not is_number(object.get(input, ["cluster", "nodes"], null))
 }
 
 deny contains "no node is taken away while it is not known how many can be used" if {
 	removal
-	not is_number(input.cluster.schedulableNodes)
+	not is_number(object.get(input, ["cluster", "schedulableNodes"], null))
 }
 
 deny contains "it is the last node that can be used" if {

@@ -8,7 +8,7 @@ import data.kubernaut.settings
 
 here if lib.environment == "production"
 
-deny contains sprintf("%s is destructive, and %s is production", [input.action.type, lib.namespace]) if {
+deny contains sprintf("%s is destructive, and this is production", [input.action.type]) if {
 	here
 	lib.destructive
 	not lib.overridden

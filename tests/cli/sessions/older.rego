@@ -1,0 +1,6 @@
+package production
+
+deny[msg] {
+	input.namespace == "production"
+	msg := "no"
+}
