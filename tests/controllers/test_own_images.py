@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from controllers.bench import Bench, open_bench, step, steps_of
-from kubernaut.api.contract import ActionContract, ContractMeta, ContractSpec, Parameter
+from controllers.bench import EXECUTIONS, NAMESPACE, Bench, open_bench, step, steps_of
+from kubernaut.api.contract import ActionContract, ContractMeta, ContractSpec, Dependencies, Parameter
 from kubernaut.api.meta import to_object
 from kubernaut.api.names import IMAGE_LABEL_CONTRACT
-from kubernaut.cluster import Json
+from kubernaut.cluster import Json, kinds
 from kubernaut.controllers.registries import RegistrySettings
 from kubernaut.oci import (
     ImageLayout,
@@ -28,6 +28,8 @@ from kubernaut.oci import (
 )
 from kubernaut.planning.facts import Limits
 from registries import run_registry
+
+from .test_door import lone, until_action_ended
 
 pytestmark = [pytest.mark.journey]
 
@@ -76,6 +78,21 @@ async def place(tmp_path: Path) -> AsyncGenerator[Place]:
         yield Place(bench, address, ImageLayout.create(tmp_path / "layout"))
 
 
+async def alone(bench: Bench, name: str, image: str, spec: ContractSpec = FENCED, **more: Any) -> Json:
+    """A single action of an image of its own, once it has ended: its status."""
+    asked = {
+        "actionType": "team/own",
+        "image": image,
+        "serviceAccountName": "default",
+        "contract": msgspec.to_builtins(spec),
+        "inputs": {"n": 3},
+        "timeout": "5m",
+    }
+    await bench.admin.create(kinds.ACTION_EXECUTIONS, lone(name, **asked | more), NAMESPACE)
+    ended = await until_action_ended(bench, name)
+    return dict(ended["status"])
+
+
 def own(image: str, action: str = "team/own", **inputs: Any) -> Json:
     return step("own", type=action, image=image, inputs=inputs)
 
@@ -95,6 +112,36 @@ async def test_an_image_runs_by_the_contract_that_its_registry_holds(place: Plac
     assert (pin["image"], pin["serviceAccountName"]) == (image, "default")
     assert sum(place.bench.effects.values()) == 1
     assert "spec.steps[0].inputs.n: must be of type integer" in bad["status"]["message"]
+
+
+@pytest.mark.peer
+async def test_a_single_action_runs_an_image_by_the_contract_that_its_registry_holds(place: Place) -> None:
+    image = await place.push(labelled(contract()))
+    async with place.bench.controller():
+        ended = await alone(place.bench, "alone", image)
+        wrong = await alone(place.bench, "wrong", image, inputs={"n": "three"})
+        claimed = await alone(place.bench, "claimed", image, ContractSpec(inputs=FENCED.inputs, idempotent=True))
+        dressed = await alone(place.bench, "dressed", image, actionType="team/other")
+    assert (ended["phase"], ended["executed"]) == ("Succeeded", "yes")
+    assert sum(place.bench.effects.values()) == 1
+    assert "spec.inputs.n: must be of type integer" in wrong["message"]
+    assert "spec.contract: is not the contract of this image" in claimed["message"]
+    assert "spec.image: the image's contract is that of team/own, not of team/other" in dressed["message"]
+
+
+@pytest.mark.peer
+async def test_a_single_action_is_refused_what_nobody_could_approve_and_what_no_registry_has(place: Place) -> None:
+    open_to_all = ContractSpec(inputs=FENCED.inputs)
+    image = await place.push(labelled(contract(open_to_all)))
+    greedy = ContractSpec(inputs=FENCED.inputs, fenced=True, dependencies=Dependencies(secrets=("git",)))
+    async with place.bench.controller():
+        unfenced = await alone(place.bench, "unfenced", image, open_to_all)
+        absent = await alone(place.bench, "absent", f"{place.registry}/team/own@{sha256(b'another')}")
+        asking = await alone(place.bench, "asking", await place.push(labelled(contract(greedy))), greedy)
+    assert "spec.image: takes no fence" in unfenced["message"]
+    assert "spec.image: the image is not in its registry" in absent["message"]
+    assert "asks for the Secret git, which the catalogue does not give" in asking["message"]
+    assert not place.bench.started
 
 
 @pytest.mark.peer
@@ -175,6 +222,34 @@ async def test_a_registry_that_is_away_is_waited_for_told_of_at_once_and_refused
         ended = await bench.until_ended("run")
     assert waiting["status"]["reason"] == "RegistryUnreachable"
     assert "127.0.0.1" in waiting["status"]["message"]
+    assert (ended["status"]["phase"], ended["status"]["reason"]) == ("Failed", "Refused")
+    assert "it was waited for 120 s" in ended["status"]["message"]
+
+
+async def until_action_says(bench: Bench, name: str, reason: str) -> Json:
+    def holds(execution: Json) -> bool:
+        return bool(execution["metadata"]["name"] == name and execution.get("status", {}).get("reason") == reason)
+
+    return await bench.until_object(EXECUTIONS, holds)
+
+
+async def test_a_single_action_waits_for_its_registry_says_so_and_is_refused_in_the_end(bench: Bench) -> None:
+    image = f"127.0.0.1:{closed_port()}/team/own@{sha256(b'x')}"
+    asked = {"actionType": "team/own", "image": image, "contract": msgspec.to_builtins(FENCED), "inputs": {"n": 3}}
+    async with bench.controller():
+        for name in ("patient", "stopped"):
+            await bench.admin.create(kinds.ACTION_EXECUTIONS, lone(name, timeout="5m", **asked), NAMESPACE)
+        waiting = await until_action_says(bench, "patient", "RegistryUnreachable")
+        stop = {"spec": {"stop": {"reason": "Cancelled", "at": "2030-01-01T00:00:00Z", "message": "no more"}}}
+        await until_action_says(bench, "stopped", "RegistryUnreachable")
+        await bench.admin.patch(kinds.ACTION_EXECUTIONS, "stopped", NAMESPACE, stop)
+        stopped = await until_action_ended(bench, "stopped")
+        bench.clock.skipped += 121
+        nudge = {"metadata": {"annotations": {"nudged": "yes"}}}
+        await bench.admin.patch(kinds.ACTION_EXECUTIONS, "patient", NAMESPACE, nudge)
+        ended = await until_action_ended(bench, "patient")
+    assert waiting["status"]["phase"] == "Pending"
+    assert (stopped["status"]["phase"], stopped["status"]["executed"]) == ("Cancelled", "no")
     assert (ended["status"]["phase"], ended["status"]["reason"]) == ("Failed", "Refused")
     assert "it was waited for 120 s" in ended["status"]["message"]
 

@@ -6,15 +6,15 @@ from kubernaut.admission.catalogue import check_contract, is_account_name, versi
 from kubernaut.admission.door import Door
 from kubernaut.admission.inputs import literal_faults
 from kubernaut.admission.nearest import Nearest
-from kubernaut.admission.pins import pinned_action, without_descriptions
-from kubernaut.admission.steps import retry_faults, timeout_faults
+from kubernaut.admission.pins import IMAGE, asked_step, pinned_action, without_descriptions
+from kubernaut.admission.steps import TYPE, account_faults, image_faults, retry_faults, timeout_faults
 from kubernaut.admission.values import unfit_values
+from kubernaut.admission.words import MEND_DIGEST, NO_DIGEST
 from kubernaut.api.action import ActionExecution, ActionSpec
 from kubernaut.api.contract import ContractSpec, is_secret_reference
 from kubernaut.api.definition import ActionDefinition
 from kubernaut.api.faults import Fault
 from kubernaut.api.references import UnknownReference, find
-from kubernaut.api.workflow import Step
 
 
 def check_action(execution: ActionExecution, door: Door) -> tuple[Fault, ...]:
@@ -23,15 +23,15 @@ def check_action(execution: ActionExecution, door: Door) -> tuple[Fault, ...]:
     if unfit := unfit_values(spec.inputs, "spec.inputs"):
         return tuple(unfit)
     definition = door.catalogue.get(spec.action_type)
-    if definition is None:
-        nearest = Nearest(door.catalogue)
-        near = nearest.find(spec.action_type)
-        hint = f"Did you mean {near}? " if near else ""
-        message = f"the catalogue has no action {spec.action_type[:100]}"
-        return (Fault("spec.actionType", message, hint + nearest.listed()),)
-    if newer := version_fault(definition, "spec.actionType"):
+    if definition is None and (unknown := _unknown_type(spec, door)):
+        return (unknown,)
+    if definition is not None and (newer := version_fault(definition, "spec.actionType")):
         return (newer,)
-    faults = [*_identity_faults(spec, definition, door), *timeout_faults(spec.timeout, "", "spec.timeout")]
+    if definition is not None and spec.image == definition.spec.image:
+        faults = list(_catalogued_faults(execution, definition, door))
+    else:
+        faults = list(_own_image_faults(execution, definition, door))
+    faults += timeout_faults(spec.timeout, "", "spec.timeout")
     faults += retry_faults(spec.retry, "spec.retry", door.max_workflow_seconds)
     if spec.cluster:
         faults.append(Fault("spec.cluster", "is reserved for runs in several clusters", "Leave it out."))
@@ -41,14 +41,47 @@ def check_action(execution: ActionExecution, door: Door) -> tuple[Fault, ...]:
     return tuple(dict.fromkeys((*faults, *_input_faults(spec))))
 
 
-def _identity_faults(spec: ActionSpec, definition: ActionDefinition, door: Door) -> Iterator[Fault]:
-    """What runs, under which promise and as whom, is the catalogue's to say."""
-    step = Step(name="action", action_type=spec.action_type, image=spec.image)
+def _unknown_type(spec: ActionSpec, door: Door) -> Fault | None:
+    """An action that neither the catalogue nor an image of its own can tell anything about."""
+    nearest = Nearest(door.catalogue)
+    near = nearest.find(spec.action_type)
+    is_told = spec.image in door.contracts or spec.image in door.unreadable or spec.image in door.awaited
+    # Without a cluster, nobody knows of such an image; a slip of the pen is the likelier then.
+    may_be_own = TYPE.fullmatch(spec.action_type) and IMAGE.fullmatch(spec.image) and door.is_offline and not near
+    if is_told or may_be_own:
+        return None
+    hint = f"Did you mean {near}? " if near else ""
+    message = f"the catalogue has no action {spec.action_type[:100]}"
+    return Fault("spec.actionType", message, hint + nearest.listed())
+
+
+def _own_image_faults(
+    execution: ActionExecution, definition: ActionDefinition | None, door: Door
+) -> Iterator[Fault]:
+    """An image that the catalogue does not name is judged by the contract that it carries itself."""
+    spec, step = execution.spec, asked_step(execution)
+    if not IMAGE.fullmatch(spec.image):
+        yield Fault("spec.image", NO_DIGEST, MEND_DIGEST)
+    yield from image_faults(door, step, "spec.image", definition)
+    yield from account_faults(door, step, "spec.serviceAccountName", definition)
     pinned = pinned_action(step, door)
     if pinned is None:
-        mend = f"The catalogue runs {definition.spec.image}."
-        yield Fault("spec.image", "is not the catalogue's, and its contract is not known", mend)
-    elif without_descriptions(spec.contract) != pinned.contract:
+        return
+    if without_descriptions(spec.contract) != pinned.contract:
+        mend = f"Copy it: kubernaut action contract show {spec.image}"
+        yield Fault("spec.contract", "is not the contract of this image", mend)
+    if spec.image in door.contracts and not pinned.contract.fenced:
+        # In a workflow such an image waits for an approval, which a single action cannot be given.
+        message = "takes no fence, so that nothing keeps a second pod from acting again"
+        mend = "Run it as the step of a workflow, or have it installed: kubernaut action install."
+        yield Fault("spec.image", message, mend)
+
+
+def _catalogued_faults(execution: ActionExecution, definition: ActionDefinition, door: Door) -> Iterator[Fault]:
+    """What runs, under which promise and as whom, is the catalogue's to say."""
+    spec = execution.spec
+    pinned = pinned_action(asked_step(execution), door)
+    if pinned is not None and without_descriptions(spec.contract) != pinned.contract:
         yield Fault("spec.contract", "is not the contract of this image", "Copy it from the ActionDefinition.")
     asked, registered = spec.service_account_name, definition.spec.service_account_name
     if asked != registered and not definition.spec.allow_other_service_accounts:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from kubernaut.admission.door import Door
+from kubernaut.api.action import ActionExecution
 from kubernaut.api.contract import ContractSpec
 from kubernaut.api.definition import ActionDefinition
 from kubernaut.api.workflow import PinnedAction, Step, WorkflowExecution, pin_key
@@ -50,16 +51,31 @@ def pinned_action(step: Step, door: Door) -> PinnedAction | None:
     )
 
 
-def images_to_read(workflow: WorkflowExecution, catalogue: Mapping[str, ActionDefinition]) -> tuple[str, ...]:
+def images_to_read(
+    asked: WorkflowExecution | ActionExecution, catalogue: Mapping[str, ActionDefinition]
+) -> tuple[str, ...]:
     """The images whose contracts a judgement needs besides those of the catalogue, each once, in order."""
-    spec = workflow.spec
+    steps = (
+        (asked_step(asked),) if isinstance(asked, ActionExecution) else (*asked.spec.steps, *asked.spec.finally_)
+    )
     found: dict[str, None] = {}
-    for step in (*spec.steps, *spec.finally_):
+    for step in steps:
         definition = catalogue.get(step.action_type)
         is_catalogued = definition is not None and step.image == definition.spec.image
         if step.image and not is_catalogued and IMAGE.fullmatch(step.image):
             found[step.image] = None
     return tuple(found)
+
+
+def asked_step(execution: ActionExecution) -> Step:
+    """A stand-alone execution as the step that it would be in a workflow."""
+    spec = execution.spec
+    return Step(
+        name="action",
+        action_type=spec.action_type,
+        image=spec.image,
+        service_account_name=spec.service_account_name,
+    )
 
 
 def _contract_of(image: str, definition: ActionDefinition | None, door: Door) -> ContractSpec | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from kubernaut.admission.catalogue import check_contract, is_account_name, version_fault
+from kubernaut.admission.door import Door
 from kubernaut.admission.pins import DEFAULT_ACCOUNT, IMAGE
 from kubernaut.admission.survey import Placed, Survey
 from kubernaut.admission.times import seconds_of
@@ -16,7 +17,7 @@ from kubernaut.api.faults import Fault
 from kubernaut.api.workflow import Retry, Step
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_TYPE = re.compile(r"[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9_-]*")
+TYPE = re.compile(r"[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9_-]*")
 
 
 def name_faults(survey: Survey) -> Iterator[Fault]:
@@ -37,21 +38,20 @@ def action_faults(survey: Survey) -> Iterator[Fault]:
         if step.image is not None and not IMAGE.fullmatch(step.image):
             yield Fault(f"{path}.image", NO_DIGEST, MEND_DIGEST)
         definition = survey.door.catalogue.get(step.action_type)
-        if definition is None and (step.image is None or not _TYPE.fullmatch(step.action_type)):
+        if definition is None and (step.image is None or not TYPE.fullmatch(step.action_type)):
             yield _unknown_type(survey, placed)
             continue
         if definition is not None and (newer := version_fault(definition, f"{path}.actionType")):
             yield newer
             continue
-        yield from _image_faults(survey, placed, definition)
-        yield from _account_faults(survey, step, path, definition)
+        yield from image_faults(survey.door, step, f"{path}.image", definition)
+        yield from account_faults(survey.door, step, f"{path}.serviceAccountName", definition)
         if step.cluster:
             yield Fault(f"{path}.cluster", "is reserved for runs in several clusters", "Leave it out.")
 
 
-def _image_faults(survey: Survey, placed: Placed, definition: ActionDefinition | None) -> Iterator[Fault]:
+def image_faults(door: Door, step: Step, here: str, definition: ActionDefinition | None) -> Iterator[Fault]:
     """What is wrong with an image of the step's own: unreadable, of no known contract, of another action."""
-    step, door, here = placed.step, survey.door, f"{placed.path}.image"
     image = step.image
     if image is None or not IMAGE.fullmatch(image) or (definition and image == definition.spec.image):
         return
@@ -140,7 +140,7 @@ def retry_faults(retry: Retry, path: str, most_seconds: float) -> Iterator[Fault
 
 def _unknown_type(survey: Survey, placed: Placed) -> Fault:
     path, asked = f"{placed.path}.actionType", placed.step.action_type
-    if not _TYPE.fullmatch(asked):
+    if not TYPE.fullmatch(asked):
         return Fault(path, "is malformed", "Write domain/action, for example kubernetes/scale_deployment.")
     nearest = survey.types_nearest
     near = nearest.find(asked)
@@ -148,16 +148,15 @@ def _unknown_type(survey: Survey, placed: Placed) -> Fault:
     return Fault(path, f"the catalogue has no action {asked}", hint + nearest.listed())
 
 
-def _account_faults(survey: Survey, step: Step, path: str, definition: ActionDefinition | None) -> Iterator[Fault]:
-    asked, here = step.service_account_name, f"{path}.serviceAccountName"
+def account_faults(door: Door, step: Step, here: str, definition: ActionDefinition | None) -> Iterator[Fault]:
+    """An account that is not the registered one, where that is not allowed."""
+    asked = step.service_account_name
     registered = definition.spec.service_account_name if definition else DEFAULT_ACCOUNT
     if asked in ("", registered):
         return
     if definition is None:
         # An account of the catalogue's brings permissions that were given to another image.
-        owners = [
-            d.spec.action_type for d in survey.door.catalogue.values() if d.spec.service_account_name == asked
-        ]
+        owners = [d.spec.action_type for d in door.catalogue.values() if d.spec.service_account_name == asked]
         if owners:
             yield Fault(here, f"{asked} is the account of {owners[0]}", "Make an account for this action.")
             return

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubernaut.admission import images_to_read, read_document
+from kubernaut.api.action import ActionExecution
 from kubernaut.api.contract import ActionContract
 from kubernaut.api.definition import ActionDefinition
 from kubernaut.api.faults import Fault
@@ -27,12 +28,16 @@ async def read_foreign(
     documents = [read_document(manifest.document)[0] for manifest in manifests]
     there = dict(catalogue) | {d.spec.action_type: d for d in documents if isinstance(d, ActionDefinition)}
     images = dict.fromkeys(
-        image for d in documents if isinstance(d, WorkflowExecution) for image in images_to_read(d, there)
+        image
+        for d in documents
+        if isinstance(d, WorkflowExecution | ActionExecution)
+        for image in images_to_read(d, there)
     )
-    return await _read(terminal, list(images)) if images else Foreign()
+    return await read_images(terminal, list(images)) if images else Foreign()
 
 
-async def _read(terminal: Terminal, images: list[str]) -> Foreign:
+async def read_images(terminal: Terminal, images: Sequence[str]) -> Foreign:
+    """The contracts of these images by digest."""
     # Late: hardly any file names an image, and no command shall take longer to start for it.
     from kubernaut.cli.building import login_files
     from kubernaut.concurrency import SystemClock, within

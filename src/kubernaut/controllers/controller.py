@@ -111,13 +111,18 @@ class Controller:
         for turns in self._turns:
             turns.witness = witness
 
+    def _wake(self, key: Key) -> None:
+        """Whoever of this name asked for a contract: a workflow, an action, or each of them."""
+        self.workflow_loop.queue.add(key)
+        self.action_loop.queue.add(key)
+
     async def _work(self, supervisor: Supervisor) -> None:
         unhook = self.cluster.on_write(self._election.guard) if self._election is not None else None
         wake_turns(self.caches, self.workflow_loop.queue.add, self.action_loop.queue.add)
         for loop in (self.workflow_loop, self.action_loop):
             loop.start(supervisor, self.settings.workers)
         supervisor.start("events", self.recorder.run())
-        supervisor.start("contracts", self.contracts.run(self.workflow_loop.queue.add))
+        supervisor.start("contracts", self.contracts.run(self._wake))
         supervisor.start("retention", self.retention.run())
         self.metrics.leading.set(1)
         self.working.set()

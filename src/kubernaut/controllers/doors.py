@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kubernaut.admission import Door, images_to_read
+from kubernaut.api.action import ActionExecution
 from kubernaut.api.definition import ActionDefinition
 from kubernaut.api.workflow import WorkflowExecution
 from kubernaut.controllers.caches import Caches, Decoded
@@ -37,6 +38,10 @@ class Doors:
             max_workflow_seconds=self._max_workflow_seconds,
         )
 
+    def door_for_action(self, execution: ActionExecution) -> tuple[Door, Obstacle | None]:
+        """For an execution without a workflow, with the contract of its image where that is its own."""
+        return self._with_contracts(self.door(), execution)
+
     def door_for(
         self, workflow: WorkflowExecution, earlier: WorkflowExecution | None
     ) -> tuple[Door, Obstacle | None]:
@@ -44,12 +49,15 @@ class Doors:
 
         `earlier` is what `spec.retryOf` names.
         """
-        door, meta = self.door(), workflow.metadata
-        images = images_to_read(workflow, door.catalogue)
+        return self._with_contracts(replace(self.door(), earlier=earlier), workflow)
+
+    def _with_contracts(
+        self, door: Door, asked: WorkflowExecution | ActionExecution
+    ) -> tuple[Door, Obstacle | None]:
+        images, meta = images_to_read(asked, door.catalogue), asked.metadata
         known = self._contracts.of(images, (meta.namespace, meta.name))
         whole = replace(
             door,
-            earlier=earlier,
             contracts=known.contracts,
             unreadable=known.unreadable,
             awaited=known.awaited,

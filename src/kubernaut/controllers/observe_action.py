@@ -17,7 +17,7 @@ from kubernaut.controllers.departed import DepartedPods
 from kubernaut.controllers.doors import Doors
 from kubernaut.controllers.parts import parts, text
 from kubernaut.engines.job import needs_log, read_fence, read_job
-from kubernaut.planning.facts import ActionFacts, JobFacts, Limits
+from kubernaut.planning.facts import ActionFacts, JobFacts, Limits, Obstacle
 from kubernaut.telemetry import get_log
 
 log = get_log(__name__)
@@ -69,6 +69,7 @@ class ActionObserver:
         uid = execution.metadata.uid
         fence = self._caches.fences.get(names.fence_name(uid), key[0])
         release = self._release(execution)
+        faults, obstacle = self._judgement(execution)
         return ActionFacts(
             now=self._clock.now(),
             execution=execution,
@@ -77,7 +78,8 @@ class ActionObserver:
             recorded_fence=release.fence,
             fence=read_fence(fence) if fence is not None else None,
             jobs=await self._jobs(execution),
-            faults=self._faults(execution),
+            faults=faults,
+            obstacle=obstacle,
             trouble=trouble,
             limits=self._limits,
         )
@@ -127,12 +129,13 @@ class ActionObserver:
         started = text(record, "startedAt")
         return _Release(True, text(record, "fence"), msgspec.convert(started, datetime) if started else None)
 
-    def _faults(self, execution: ActionExecution) -> tuple[Fault, ...]:
-        """What the door says of an execution that a user made, until it is let in."""
+    def _judgement(self, execution: ActionExecution) -> tuple[tuple[Fault, ...], Obstacle | None]:
+        """What the door says of an execution that a user made until it is let in, and why it cannot say yet."""
         is_alone = execution.spec.workflow_ref is None
         if not is_alone or execution.status.phase != ActionPhase.PENDING:
-            return ()
-        return check_action(execution, self._doors.door())
+            return (), None
+        door, obstacle = self._doors.door_for_action(execution)
+        return check_action(execution, door), obstacle
 
     async def _jobs(self, execution: ActionExecution) -> dict[int, JobFacts]:
         found: dict[int, JobFacts] = {}

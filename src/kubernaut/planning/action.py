@@ -18,9 +18,10 @@ from msgspec.structs import replace
 from kubernaut.api.action import ActionPhase, ActionStatus, Attempt, Waiting
 from kubernaut.api.duration import from_duration
 from kubernaut.api.names import VOID_HOLDER, job_name
+from kubernaut.api.text import cut
 from kubernaut.api.workflow import Executed
 from kubernaut.planning.backoff import wait_before
-from kubernaut.planning.facts import ActionFacts, FenceFacts, JobFacts, Outcome
+from kubernaut.planning.facts import ActionFacts, FenceFacts, JobFacts, Obstacle, Outcome
 from kubernaut.planning.phases import ACTION_TERMINAL
 from kubernaut.planning.turns import (
     ActionChange,
@@ -65,8 +66,11 @@ def decide(facts: ActionFacts) -> ActionTurn:
         return Turn()
     if not facts.is_released:
         return _not_started(facts)
-    if facts.faults and status.phase == ActionPhase.PENDING and not status.fence and not status.attempts:
-        return _refused(facts)
+    if status.phase == ActionPhase.PENDING and not status.fence and not status.attempts:
+        if facts.faults:
+            return _refused(facts)
+        if facts.obstacle is not None:
+            return _wait_to_be_judged(facts, facts.obstacle)
     if facts.execution.spec.workflow_ref is None and not status.fence and facts.execution.spec.contract.fenced:
         return _start_alone(facts)
     return _attempt(facts, _current_attempt(status))
@@ -108,11 +112,38 @@ def _refused(facts: ActionFacts) -> ActionTurn:
     """Nothing of it has started, and nothing will: its start was never recorded."""
     text = "\n".join(str(fault) for fault in facts.faults)
     message = text if len(text) <= 1024 else f"{text[:900]}\n... of {len(facts.faults)} faults."
+    return _never_started(facts, ActionPhase.FAILED, "Refused", message)
+
+
+def _wait_to_be_judged(facts: ActionFacts, obstacle: Obstacle) -> ActionTurn:
+    """Told once a cause, waited for, and refused when the time for it is over."""
+    execution = facts.execution
+    status, stop = execution.status, execution.spec.stop
+    if stop is not None:
+        return _never_started(facts, _phase_of_stop(facts), stop.reason, stop.message)
+    told = (c.last_transition_time for c in status.conditions if c.type == "Reconciling")
+    deadline = next(told, facts.now) + timedelta(seconds=facts.limits.judging_seconds)
+    if facts.now >= deadline:
+        message = f"{obstacle.message}; it was waited for {facts.limits.judging_seconds:g} s"
+        return _never_started(facts, ActionPhase.FAILED, "Refused", message)
+    again = min(obstacle.again_at, deadline)
+    if status.reason == obstacle.reason or not obstacle.is_news:
+        return Turn(look_again_at=again)
+    waiting = replace(
+        status,
+        reason=obstacle.reason,
+        message=cut(obstacle.message, 1024),
+        observed_generation=execution.metadata.generation,
+    )
+    return Turn((WriteActionStatus(waiting),), look_again_at=again)
+
+
+def _never_started(facts: ActionFacts, phase: ActionPhase, reason: str, message: str) -> ActionTurn:
     refused = replace(
         facts.execution.status,
-        phase=ActionPhase.FAILED,
-        reason="Refused",
-        message=message,
+        phase=phase,
+        reason=reason,
+        message=cut(message, 1024),
         completed_at=facts.now,
         executed="no",
         observed_generation=facts.execution.metadata.generation,

@@ -191,6 +191,8 @@ class ActionFacts:
     """By attempt."""
     faults: tuple[Fault, ...] = ()
     """What the door refuses of an execution without a workflow; asked only until it is let in."""
+    obstacle: Obstacle | None = None
+    """Why the door cannot say everything yet; of what it can say nothing is missing in `faults`."""
     trouble: Waiting | None = None
     """Why the cluster refused to create the Job at the last try: quota, permissions, an admission policy."""
     limits: Limits = Limits()
