@@ -78,6 +78,14 @@ def test_where_no_cluster_is_nothing_is_offered(shared: Path, tmp_path: Path, se
     assert offered(wrong, ["describe"], "") == []
 
 
+@pytest.mark.parametrize("text", ["", "clusters: 5", "users: [me]", "contexts: [{context: 1}]", "a: ["])
+def test_where_the_kubeconfig_is_none_nothing_is_offered_and_nothing_breaks(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "broken"
+    file.write_text(text)
+    assert offered(file, ["describe"], "") == []
+    assert offered(file, ["get", "--context"], "") == []
+
+
 def test_a_server_that_says_nothing_holds_no_shell_for_long(shared: Path, tmp_path: Path) -> None:
     clock = SystemClock()
     with socket.create_server(("127.0.0.1", 0)) as mute:

@@ -102,3 +102,12 @@ def test_the_error_inside_a_task_group_is_found() -> None:
     failure = failure_from(only_error(ExceptionGroup("tasks", [ExceptionGroup("more", [inner])])))
     assert failure is not None
     assert failure.message == "workflow.yaml: No such file or directory"
+
+
+@pytest.mark.parametrize(("redirection", "said"), [(">/dev/full", "No space left on device"), (">&-", "")])
+def test_an_output_that_takes_nothing_is_no_bug_of_ours(redirection: str, said: str) -> None:
+    line = f"{sys.executable} -m kubernaut.cli version {redirection}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert said in done.stderr
+    assert "bug" not in done.stderr
+    assert "Traceback" not in done.stderr

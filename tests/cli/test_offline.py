@@ -8,6 +8,8 @@ import yaml
 
 from kubernaut.cli.examples import example
 from kubernaut.cli.exits import Exit
+from kubernaut.cli.failures import failure_from
+from kubernaut.cluster import Unreachable
 
 from .conftest import Kubernaut
 
@@ -99,3 +101,19 @@ def test_dev_status_without_a_cluster_says_how_to_get_one(kubernaut: Kubernaut) 
     assert said.code == Exit.UNREACHABLE
     assert "kubernaut dev up" in said.out
     assert kubernaut("dev", "down").out == "no cluster is up\n"
+
+
+def test_who_has_no_cluster_yet_is_told_where_one_comes_from(kubernaut: Kubernaut) -> None:
+    said = kubernaut("get")
+    assert said.code == Exit.UNREACHABLE
+    assert "no cluster is known" in said.err
+    assert "mend:  Name one with --kubeconfig, or start one of your own: kubernaut dev up" in said.err
+
+
+def test_a_certificate_that_is_not_trusted_is_not_taken_for_a_server_that_is_down() -> None:
+    failure = failure_from(
+        Unreachable("the certificate of https://x is not trusted", refused=True, untrusted=True)
+    )
+    assert failure is not None
+    assert "certificate-authority-data" in failure.mend
+    assert "running" not in failure.mend

@@ -321,7 +321,19 @@ def test_a_name_that_leads_nowhere_is_named(tmp_path: Path, change: Json, compla
         Cluster.connect(file)
 
 
-@pytest.mark.parametrize(("text", "complaint"), [("a: [", "not valid YAML"), ("", "no mapping")])
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (
+            "a: [",
+            "not valid YAML: line 1: did not find expected node content$|not valid YAML: line 1: expected .*$",
+        ),
+        ("", "no mapping"),
+        ("clusters: {a: b}", "clusters that are no list"),
+        ("users: [me]", "an entry of users without a user in it"),
+        ("contexts:\n- {name: a, context: 5}", "an entry of contexts without a context in it"),
+    ],
+)
 def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: Path, text: str, complaint: str) -> None:
     file = tmp_path / "broken"
     file.write_text(text)

@@ -10,10 +10,15 @@ def main() -> None:
     """Entry point of `kubernaut` and of `kubectl kubernaut`."""
     import sys
 
-    from kubernaut.cli.app import run
-
     called = sys.argv[0].rpartition("/")[2]
-    sys.exit(run(sys.argv[1:], name="kubectl kubernaut" if called.startswith("kubectl-") else "kubernaut"))
+    try:
+        from kubernaut.cli.app import run
+
+        code = run(sys.argv[1:], name="kubectl kubernaut" if called.startswith("kubectl-") else "kubernaut")
+    except KeyboardInterrupt:  # while commands were loaded, or a second time
+        sys.stderr.write("interrupted\n")
+        code = 130
+    sys.exit(code)
 
 
 def complete_for_kubectl() -> None:

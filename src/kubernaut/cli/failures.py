@@ -1,5 +1,6 @@
 """How a command fails: one line that says what is wrong, one that says how to mend it, an exit code."""
 
+import errno
 import re
 import sys
 from collections.abc import Sequence
@@ -37,8 +38,19 @@ def failure_from(error: BaseException) -> CommandFailed | None:
         if isinstance(error, UnreadableManifest):
             return CommandFailed(str(error), code=Exit.REFUSED)
     if isinstance(error, OSError) and error.filename is not None:
-        return CommandFailed(f"{error.filename}: {error.strerror}")
+        return CommandFailed(f"{error.filename}: {error.strerror}", mend=_MENDS.get(error.errno or 0, ""))
+    if isinstance(error, OSError) and error.errno in _MENDS:
+        return CommandFailed(str(error.strerror), mend=_MENDS[error.errno])
     return None
+
+
+_MENDS = {
+    errno.ENOSPC: "Make room on the disk that it writes to, then try again.",
+    errno.EDQUOT: "Make room in your quota on the disk that it writes to, then try again.",
+    errno.EROFS: "Name a folder that can be written to.",
+    errno.EMFILE: "Let the shell open more files: ulimit -n 4096",
+}
+"""Those that have nothing to do with the file at hand."""
 
 
 def only_error(error: BaseException) -> BaseException:
@@ -51,8 +63,16 @@ def _from_cluster(error: "ClusterError") -> CommandFailed:
     from kubernaut.cluster import errors
 
     match error:
+        case errors.NoClusterKnown():
+            mend = "Name one with --kubeconfig, or start one of your own: kubernaut dev up"
+            return CommandFailed(error.message, mend=mend, code=Exit.UNREACHABLE)
         case errors.CannotConnect():
             return CommandFailed(error.message, code=Exit.UNREACHABLE)
+        case errors.Unreachable(untrusted=True):
+            mend = (
+                "Give the kubeconfig its certificate-authority-data, or take a newer kubeconfig of this cluster."
+            )
+            return CommandFailed(error.message, mend=mend, code=Exit.UNREACHABLE)
         case errors.Unreachable():
             mend = "Is it running? A cluster of your own: kubernaut dev up. Look further with: kubernaut doctor"
             return CommandFailed(error.message, mend=mend, code=Exit.UNREACHABLE)

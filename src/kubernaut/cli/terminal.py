@@ -22,7 +22,8 @@ class Terminal:
     @property
     def is_live(self) -> bool:
         """Whether a person watches the output, so that lines may be drawn over."""
-        return sys.stdout.isatty() and self.environment.get("TERM") != "dumb"
+        # Where standard output was closed (`>&-`), there is none.
+        return bool(sys.stdout and sys.stdout.isatty()) and self.environment.get("TERM") != "dumb"
 
     @property
     def has_colour(self) -> bool:
@@ -32,7 +33,7 @@ class Terminal:
     @property
     def has_unicode(self) -> bool:
         """Whether drawn branches and marks come through."""
-        return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+        return str(getattr(sys.stdout, "encoding", "")).lower().replace("-", "").startswith("utf")
 
     def paint(self, text: str, colour: str) -> str:
         """The text in a colour of the terminal's palette, or as it is."""

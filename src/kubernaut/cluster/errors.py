@@ -91,10 +91,12 @@ class ServerError(ClusterError):
 class Unreachable(ClusterError):
     """No answer came, and nothing was changed by the request."""
 
-    def __init__(self, message: str, *, refused: bool = False) -> None:
+    def __init__(self, message: str, *, refused: bool = False, untrusted: bool = False) -> None:
         super().__init__(message)
         self.refused = refused
         """Whether no connection came about at all."""
+        self.untrusted = untrusted
+        """Whether somebody answered whose certificate is not trusted."""
 
 
 class OutcomeUnknown(ClusterError):
@@ -103,6 +105,10 @@ class OutcomeUnknown(ClusterError):
 
 class CannotConnect(ClusterError):
     """Never sent: the kubeconfig or the credentials cannot be used; the text says how to mend it."""
+
+
+class NoClusterKnown(CannotConnect):
+    """Nothing says which cluster is meant."""
 
 
 _BY_STATUS: Mapping[int, type[ClusterError]] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubernaut.cluster.connection import Connection
-from kubernaut.cluster.errors import CannotConnect
+from kubernaut.cluster.errors import NoClusterKnown
 
 if TYPE_CHECKING:
     from kubernaut.concurrency import Clock
@@ -22,7 +22,7 @@ def find_connection(
 ) -> Connection:
     """This file > KUBECONFIG > inside a pod > ~/.kube/config.
 
-    A context can only be asked of a kubeconfig. Raises CannotConnect, naming what was looked at.
+    A context can only be asked of a kubeconfig. Raises CannotConnect, NoClusterKnown naming what was looked at.
     """
     named = [Path(part) for part in environment.get("KUBECONFIG", "").split(":") if part]
     if not kubeconfig and not named and not context and environment.get("KUBERNETES_SERVICE_HOST"):
@@ -40,8 +40,7 @@ def find_connection(
         return load_kubeconfig(named, context, environment, clock=clock)
     if home_config.exists():
         return load_kubeconfig([home_config], context, environment, clock=clock)
-    raise CannotConnect(
+    raise NoClusterKnown(
         f"no cluster is known: no kubeconfig was given, KUBECONFIG is not set, this is not a pod "
-        f"(KUBERNETES_SERVICE_HOST is not set), and {home_config} does not exist; "
-        f"give one with --kubeconfig"
+        f"(KUBERNETES_SERVICE_HOST is not set), and {home_config} does not exist"
     )

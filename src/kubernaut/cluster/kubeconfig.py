@@ -90,7 +90,7 @@ class _Kubeconfig:
         except OSError as error:
             raise CannotConnect(f"the kubeconfig {path} cannot be read: {error}") from error
         except yaml.YAMLError as error:
-            raise CannotConnect(f"the kubeconfig {path} is not valid YAML: {error}") from error
+            raise CannotConnect(f"the kubeconfig {path} is not valid YAML: {_problem(error)}") from error
         except RecursionError:
             raise CannotConnect(f"the kubeconfig {path} is nested too deeply") from None
         if not isinstance(loaded, dict):
@@ -98,9 +98,30 @@ class _Kubeconfig:
         document = cast(dict[str, Any], loaded)
         self.current_context = self.current_context or str(document.get("current-context") or "")
         for section, inner in (("clusters", "cluster"), ("users", "user"), ("contexts", "context")):
-            for entry in cast(list[dict[str, Any]], document.get(section) or []):
-                content = cast(dict[str, Any], entry.get(inner) or {})
-                self._entries.setdefault((section, str(entry.get("name"))), (content, path))
+            entries: object = document.get(section) or []
+            if not isinstance(entries, list):
+                raise CannotConnect(f"the kubeconfig {path} has {section} that are no list")
+            for entry in cast(list[object], entries):
+                name, content = _named(entry, inner)
+                if content is None:
+                    raise CannotConnect(f"the kubeconfig {path} has an entry of {section} without a {inner} in it")
+                self._entries.setdefault((section, name), (content, path))
+
+
+def _named(entry: object, inner: str) -> tuple[str, dict[str, Any] | None]:
+    """An entry's name and content; no content where it is none."""
+    if not isinstance(entry, dict):
+        return "", None
+    fields = cast(dict[str, Any], entry)
+    content: object = fields.get(inner) or {}
+    return str(fields.get("name")), cast(dict[str, Any], content) if isinstance(content, dict) else None
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    """In one line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return " ".join(str(error).split())
 
 
 def load_kubeconfig(

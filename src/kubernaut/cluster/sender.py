@@ -199,7 +199,9 @@ class Sender:
         where = f"{server} ({source})" if source else server
         said = shortened(str(foreign) or type(foreign).__name__)
         if isinstance(foreign, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-            return Unreachable(f"{request.asked}: the certificate of {where} is not trusted: {said}", refused=True)
+            return Unreachable(
+                f"{request.asked}: the certificate of {where} is not trusted: {said}", refused=True, untrusted=True
+            )
         if isinstance(
             foreign,
             aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL,

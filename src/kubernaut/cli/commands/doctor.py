@@ -52,7 +52,8 @@ async def examine(terminal: Terminal, where: Where) -> int:
     except ClusterError as error:
         failure = failure_from(error)
         assert failure is not None, "every ClusterError has words"
-        _tell(terminal, Finding(False, failure.message, failure.mend))
+        # It need not be told to look further here.
+        _tell(terminal, Finding(False, failure.message, failure.mend.partition(" Look further with")[0]))
         worst = failure.code
     return worst
 
