@@ -40,9 +40,17 @@ def change(package: Path, before: str, after: str) -> None:
     source.write_text(text.replace(before, after))
 
 
-def test_a_new_action_has_one_function_one_test_and_one_page(package: Path) -> None:
+def test_a_new_action_has_one_function_one_test_one_scenario_and_one_page(package: Path) -> None:
     files = sorted(str(path.relative_to(package)) for path in package.rglob("*") if path.is_file())
-    assert files == ["README.md", "pyproject.toml", "src/mark_pod/__init__.py", "tests/test_mark_pod.py"]
+    parts = ("expectation", "workflow", "workload")
+    scenario = [f"scenarios/mark-pod/{part}.yaml" for part in parts]
+    assert files == [
+        "README.md",
+        "pyproject.toml",
+        *scenario,
+        "src/mark_pod/__init__.py",
+        "tests/test_mark_pod.py",
+    ]
 
 
 def test_what_is_there_is_never_overwritten(package: Path, kubernaut: Kubernaut) -> None:

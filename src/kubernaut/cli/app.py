@@ -40,6 +40,8 @@ COMMANDS = (
     Entry("reject", _RUN, "Refuse the plan of a workflow that waits for an approval."),
     Entry("resolve", _RUN, "Say what became of a step of which nobody knows."),
     Entry("retry", _RUN, "Run again what did not succeed."),
+    Entry("record", _RUN, "Save the facts and turns of an execution."),
+    Entry("replay", _RULE, "Show what today's planner would decide otherwise in a recording."),
     Entry("delete", _RUN, "Delete executions; what runs is stopped first."),
     Entry("install", _RULE, "Print, or apply, everything that a cluster needs."),
     Entry("controller", _RULE, "Run the controller."),

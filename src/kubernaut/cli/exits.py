@@ -15,6 +15,7 @@ class Exit(IntEnum):
     UNREACHABLE = 6
     CANCELLED = 7
     INDETERMINATE = 8
+    DIFFERENT = 9
     INTERRUPTED = 130
 
 
@@ -28,5 +29,6 @@ MEANINGS = {
     Exit.UNREACHABLE: "the cluster cannot be reached, does not know you, or lacks what is needed",
     Exit.CANCELLED: "the execution was cancelled or aborted",
     Exit.INDETERMINATE: "something may have run and nobody knows: a person must look",
+    Exit.DIFFERENT: "a comparison found a difference: changed decisions (replay), permissions (action prove)",
     Exit.INTERRUPTED: "interrupted from the keyboard",
 }

@@ -117,7 +117,7 @@ def tell(terminal: Terminal, subject: Subject, proof: Proof) -> None:
     if not proof.scenarios:
         terminal.say(f"{proof.action}: {terminal.paint('no scenario', 'red')}")
         place = "scenarios/proofs" if subject.is_shipped else "scenarios/ beside it"
-        terminal.say(f"  mend:  write one in whose workflow it is a step, in {place}; see docs/replay.md")
+        terminal.say(f"  mend:  write one in whose workflow it is a step, in {place}; see docs/simulator.md")
         return
     many = len(proof.scenarios)
     played = f"{many} scenario{'s' if many > 1 else ''}"

@@ -1,4 +1,4 @@
-"""The folder that `kubernaut action init` writes: one function, one test, one page, one project file."""
+"""The folder that `kubernaut action init` writes: a function, a test, a scenario, a page, a project file."""
 
 import keyword
 import re
@@ -106,6 +106,43 @@ def test_the_label_is_set_and_nothing_else() -> None:
     asyncio.run(story())
 ''')
 
+_WORKLOAD = Template("""\
+# What the action is tried on; docs/simulator.md of kubernaut tells how pods can be ill.
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+  namespace: shop
+  labels: {team: old}
+spec:
+  containers:
+    - name: app
+      image: registry.example/web:1
+""")
+
+_WORKFLOW = Template("""\
+apiVersion: workflowexecution.kubernaut.ai/v1alpha1
+kind: WorkflowExecution
+metadata:
+  name: $folder
+spec:
+  steps:
+    - name: $folder
+      actionType: $type
+      inputs: {namespace: shop, pod: web, labelKey: team, value: new}
+""")
+
+_EXPECTATION = Template("""\
+story: A pod of another team gets the label of ours.
+well:
+  - {object: pod/web, namespace: shop, is: {status.phase: Running}}
+workflows:
+  $folder: {phase: Completed}
+mended:
+  - {object: pod/web, namespace: shop, is: {metadata.labels.team: new}}
+quiet: 5s
+""")
+
 _README = Template("""\
 # $type
 
@@ -115,6 +152,10 @@ Test it, on a cluster inside the test:
 
     pip install kubernaut pytest
     pytest
+
+Run it in its scenarios, which are in `scenarios/`, and see whether it declares just the permissions that it uses:
+
+    kubernaut action prove .
 
 See what is wrong with it, and its contract:
 
@@ -172,6 +213,9 @@ def write_package(name: str, parent: Path) -> list[Path]:
         "pyproject.toml": _PROJECT,
         f"src/{module}/__init__.py": _ACTION,
         f"tests/test_{module}.py": _TEST,
+        f"scenarios/{words['folder']}/workload.yaml": _WORKLOAD,
+        f"scenarios/{words['folder']}/workflow.yaml": _WORKFLOW,
+        f"scenarios/{words['folder']}/expectation.yaml": _EXPECTATION,
     }
     written = [folder]
     for path, template in files.items():

@@ -12,6 +12,7 @@ ACTIONS = (
     Entry("init", _WRITE, "Begin an action of your own.", module="action_init"),
     Entry("lint", _WRITE, "Check an action that you write.", module="action_lint"),
     Entry("contract", _WRITE, "Print the contract of an action, or compare two.", module="action_contract"),
+    Entry("prove", _WRITE, "Show that an action declares just the permissions it uses.", module="action_prove"),
     Entry("build", _WRITE, "Build the image of an action that you write.", module="action_build"),
     Entry("install", _WRITE, "Put an action of your own into a cluster's catalogue.", module="action_install"),
 )
