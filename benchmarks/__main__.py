@@ -17,6 +17,7 @@ from kubernaut.cluster import Cluster
 
 from .commands import measure_action, measure_commands, measure_watch
 from .place import Target, installed
+from .pods import measure_pods
 from .processes import embedded_cluster
 from .shapes import chain
 from .suites import (
@@ -30,8 +31,8 @@ from .suites import (
 )
 from .table import table
 
-SUITES = ("writes", "overhead", "rate", "live", "watch", "embedded", "commands", "action")
-_WITHOUT_TARGET = {"embedded", "commands", "action"}
+SUITES = ("writes", "overhead", "rate", "live", "watch", "embedded", "pods", "commands", "action")
+_WITHOUT_TARGET = {"embedded", "pods", "commands", "action"}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,8 +62,8 @@ def main(
 
     Fake nodes must end pods with exit code 0 and the termination message {"v":1,"executed":"yes","outputs":{}},
     at once. Every measurement makes a namespace and removes it; kinds that were missing go again too. The `live`
-    and `watch` suites need pods that stay, `embedded` and `action` measure on embedded clusters of their own:
-    leave --kubeconfig out there.
+    and `watch` suites need pods that stay, `embedded`, `pods` and `action` measure on embedded clusters of their
+    own: leave --kubeconfig out there.
     """
     label: tuple[str, str] | None = None
     if namespace_label is not None:
@@ -100,6 +101,8 @@ async def _measure(
 
     if "embedded" in suites:
         keep(await measure_embedded(500))
+    if "pods" in suites:
+        keep(await measure_pods(1000))
     if "commands" in suites:
         keep(await measure_commands())
     if "action" in suites:

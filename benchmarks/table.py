@@ -46,6 +46,12 @@ def _lines(result: Result) -> Iterable[tuple[str, str, str, str]]:
                 f"{_said(result)}; controller {per_run}, {result['controller_cpu_share']:.0%} of a core{others}, "
                 f"peak {result['controller_peak_mb']:.0f} MB{gaps}",
             )
+        case "pods":
+            more = (
+                f"{result['cpu_ms_per_pod']:g} ms of CPU and {result['kb_per_pod']:g} kB each, "
+                f"{result['full_mb']:g} MB in all; at rest {result['cpu_share_at_rest']:.1%} of a core"
+            )
+            yield f"{result['pods']} simulated pods, all available", f"{result['seconds']:g} s", "", more
         case "live":
             more = (
                 f"idle {result['idle_mb']:g} MB, peak {result['peak_mb']:g} MB, {result['kb_per_run']:g} kB a run"
