@@ -178,7 +178,9 @@ class Workloads:
         if change.resource == NODES:
             self._note_all(DAEMON_SETS)
         if change.resource == PERSISTENT_VOLUMES:
-            self._note_all(PERSISTENT_VOLUME_CLAIMS)
+            for claim in self._store.list(PERSISTENT_VOLUME_CLAIMS).items:
+                if part(claim, "status").get("phase") != "Bound":
+                    self._queue.add(Key(PERSISTENT_VOLUME_CLAIMS, namespace_of(claim), claim["metadata"]["name"]))
         if change.resource in {PODS, JOBS}:
             for quota in self._store.list(RESOURCE_QUOTAS, namespace_of(obj)).items:
                 self._queue.add(Key(RESOURCE_QUOTAS, namespace_of(obj), quota["metadata"]["name"]))
