@@ -28,6 +28,7 @@ COMMANDS = (
     Entry("run", _RUN, "Submit what stands in files; --wait follows it to its end."),
     Entry("apply", _RUN, "The same as run.", module="run"),
     Entry("action", _RUN, "Run single actions, and write your own."),
+    Entry("probe", _RUN, "Ask pre- and postconditions of a cluster, now or until they hold."),
     Entry("get", _RUN, "List executions, or print one."),
     Entry("describe", _RUN, "Tell what an execution did, why it stands so, and what to type next."),
     Entry("watch", _RUN, "Follow one execution to its end, or all of them."),

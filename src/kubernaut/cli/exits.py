@@ -16,6 +16,7 @@ class Exit(IntEnum):
     CANCELLED = 7
     INDETERMINATE = 8
     DIFFERENT = 9
+    INCONCLUSIVE = 10
     INTERRUPTED = 130
 
 
@@ -30,5 +31,6 @@ MEANINGS = {
     Exit.CANCELLED: "the execution was cancelled or aborted",
     Exit.INDETERMINATE: "something may have run and nobody knows: a person must look",
     Exit.DIFFERENT: "a comparison found a difference: changed decisions (replay), permissions (action prove)",
+    Exit.INCONCLUSIVE: "no probe failed, but one could not be answered (probe)",
     Exit.INTERRUPTED: "interrupted from the keyboard",
 }

@@ -152,6 +152,27 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True)
+class ProbeSettings:
+    """What pre- and postconditions may ask, and how."""
+
+    prometheus_url: str = ""
+    """Prometheus, for `promql` probes: http://prometheus.monitoring:9090. Empty: such probes are inconclusive."""
+
+    prometheus_ca_file: str = ""
+    """PEM file with the authorities of its certificate. Empty: those of this machine."""
+
+    prometheus_token_file: str = ""
+    """File with a bearer token for it, read at each look. Empty: none is sent."""
+
+    allowed_addresses: Texts = ()
+    """Networks (10.0.0.0/8) or addresses that `http` probes may ask although they are this machine's, link-local
+    or a cloud's metadata service. Too wide: whoever writes a probe reads what only this machine may."""
+
+    look_timeout: Seconds = 10.0
+    """How long one look at one probe may take; after that it is inconclusive."""
+
+
+@dataclass(frozen=True)
 class RetentionSettings:
     """What is kept of finished executions."""
 
@@ -185,6 +206,7 @@ class Settings:
     execution: ExecutionSettings = ExecutionSettings()
     approval: ApprovalSettings = ApprovalSettings()
     registry: RegistrySettings = RegistrySettings()
+    probes: ProbeSettings = ProbeSettings()
     retention: RetentionSettings = RetentionSettings()
     logging: LoggingSettings = LoggingSettings()
 

@@ -1,6 +1,5 @@
 """`kubernaut action run`."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -8,6 +7,7 @@ import click
 
 from kubernaut.cli.exits import Exit
 from kubernaut.cli.failures import CommandFailed
+from kubernaut.cli.inputs import pair, read_inputs
 from kubernaut.cli.options import (
     Duration,
     Where,
@@ -23,7 +23,6 @@ from kubernaut.cli.output import Json
 from kubernaut.cli.terminal import Terminal, current_terminal
 
 if TYPE_CHECKING:
-    from kubernaut.api.contract import ContractSpec, Parameter
     from kubernaut.api.definition import ActionDefinition
 
 
@@ -173,19 +172,11 @@ def _run_locally(
     asked = Asked(
         package,
         contract.spec,
-        _inputs(contract.spec, given),
+        read_inputs(contract.spec, given.inputs, given.inputs_file),
         [_secret(one) for one in given.secrets],
         given.seconds,
     )
     return speak(run_locally(terminal, where, asked, objects))
-
-
-def _inputs(contract: "ContractSpec", given: _Given) -> dict[str, object]:
-    declared = {parameter.name: parameter for parameter in contract.inputs}
-    return _from_file(given.inputs_file) | {
-        key: _value(declared.get(key), key, text)
-        for key, text in (_pair(one, "--input", "NAME=VALUE") for one in given.inputs)
-    }
 
 
 def _body(definition: "ActionDefinition", given: _Given, namespace: str) -> Json:
@@ -198,7 +189,7 @@ def _body(definition: "ActionDefinition", given: _Given, namespace: str) -> Json
     action: Json = {
         "actionType": spec.action_type,
         "image": spec.image,
-        "inputs": _inputs(contract, given),
+        "inputs": read_inputs(contract, given.inputs, given.inputs_file),
         "secretInputs": [_secret(one) for one in given.secrets],
         "serviceAccountName": spec.service_account_name,
         "timeout": to_duration(given.seconds) if given.seconds else contract.timeout,
@@ -213,16 +204,9 @@ def _body(definition: "ActionDefinition", given: _Given, namespace: str) -> Json
     }
 
 
-def _pair(text: str, option: str, form: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise CommandFailed(f"{option} {text!r} is not {form}", code=Exit.USAGE)
-    return name, value
-
-
 def _secret(text: str) -> Json:
     form = "NAME=SECRET/KEY"
-    name, place = _pair(text, "--secret-input", form)
+    name, place = pair(text, "--secret-input", form)
     secret, slash, key = place.partition("/")
     if not (secret and slash and key):
         # The text is not repeated: somebody may have written the secret itself.
@@ -230,40 +214,3 @@ def _secret(text: str) -> Json:
             f"--secret-input {name} is not {form}", mend="Name the Secret and its key.", code=Exit.USAGE
         )
     return {"input": name, "secretKeyRef": {"name": secret, "key": key}}
-
-
-def _value(parameter: "Parameter | None", name: str, text: str) -> object:
-    """As the contract's type asks; what cannot be read so stays text, and the door says what is wrong with it."""
-    import json
-
-    match parameter.type if parameter is not None else "string":
-        case "integer" | "number" | "boolean" as kind:
-            try:
-                value: object = json.loads(text)
-            except ValueError:
-                return text
-            fits = isinstance(value, bool) if kind == "boolean" else isinstance(value, int | float)
-            return value if fits else text
-        case "object" | "array":
-            try:
-                return json.loads(text)
-            except ValueError as error:
-                raise CommandFailed(
-                    f"input {name} is no JSON: {error}",
-                    mend=f"""Write for example --input '{name}={{"key": "value"}}', or use --inputs-file.""",
-                    code=Exit.USAGE,
-                ) from None
-        case _:
-            return text
-
-
-def _from_file(path: Path | None) -> dict[str, object]:
-    from kubernaut.cli.manifests import read_manifests
-
-    if path is None:
-        return {}
-    manifests = read_manifests((str(path),))
-    if len(manifests) != 1:
-        raise CommandFailed(f"{path} holds {len(manifests)} documents, not one of inputs by name", code=Exit.USAGE)
-    inputs: Mapping[str, object] = manifests[0].document
-    return dict(inputs)
