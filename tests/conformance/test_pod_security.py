@@ -3,7 +3,7 @@
 import pytest
 
 from .api import Answer, Api, Json
-from .objects import deployment
+from .objects import deployment, until
 
 GOOD: Json = {
     "allowPrivilegeEscalation": False,
@@ -14,9 +14,16 @@ GOOD: Json = {
 
 
 async def demand(cluster: Api, **levels: str) -> None:
+    """In force when this returns: a real server hears of the labels a moment later."""
     labels = {f"pod-security.kubernetes.io/{mode}": level for mode, level in levels.items()}
     patched = await cluster.patch(f"/api/v1/namespaces/{cluster.namespace}", {"metadata": {"labels": labels}})
     assert patched.code == 200
+
+    async def is_known() -> bool:
+        answer = await tried(cluster, {"privileged": True})
+        return answer.code == 403 or "Warning" in answer.headers
+
+    await until(is_known)
 
 
 async def tried(cluster: Api, context: Json | None = None, **spec: object) -> Answer:
