@@ -136,6 +136,13 @@ async def missing_dependencies(cluster: Cluster, contract: ContractSpec, namespa
     return missing
 
 
+def made_by(dependency: str, namespace: str) -> str:
+    """The command that makes a missing `Secret git`, in the namespace where the action will run."""
+    kind, _, name = dependency.partition(" ")
+    what = "secret generic" if kind == "Secret" else "configmap"
+    return f"kubectl create {what} {name} -n {namespace} --from-literal=KEY=VALUE"
+
+
 def _permissions(contract: ContractSpec) -> Iterator[str]:
     if not contract.rbac.permissions:
         return

@@ -141,12 +141,14 @@ async def catalogue_of(cluster: "Cluster") -> Catalogue | None:
     return {item.spec.action_type: item for item in msgspec.convert(stored, list[ActionDefinition])}
 
 
-def refuse_document(document: Json, catalogue: Catalogue, mend: str = "") -> None:
+def refuse_document(
+    document: Json, catalogue: Catalogue, mend: str = "", foreign: "Foreign | None" = None
+) -> None:
     """Raises CommandFailed if the door would refuse a document that stands in no file.
 
     `mend` is said where the door has nothing better.
     """
-    found = faults_in([Manifest(document, "")], catalogue, is_offline=True)
+    found = faults_in([Manifest(document, "")], catalogue, is_offline=True, foreign=foreign)
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         fault = found[0].fault

@@ -24,6 +24,8 @@ from kubernaut.cli.terminal import Terminal, current_terminal
 
 if TYPE_CHECKING:
     from kubernaut.api.definition import ActionDefinition
+    from kubernaut.cli.foreign import Foreign
+    from kubernaut.cli.linting import Catalogue
 
 
 class _Given(NamedTuple):
@@ -35,6 +37,8 @@ class _Given(NamedTuple):
     secrets: tuple[str, ...]
     name: str
     seconds: float | None
+    image: str = ""
+    """Instead of the catalogue's."""
 
 
 @click.command("run")
@@ -47,6 +51,9 @@ class _Given(NamedTuple):
 )
 @click.option(
     "--secret-input", "secrets", multiple=True, metavar="NAME=SECRET/KEY", help="A secret input. Repeatable."
+)
+@click.option(
+    "--image", default="", metavar="NAME@sha256:...", help="Run this image, by the contract that it carries."
 )
 @click.option("--name", default="", help="Of the ActionExecution. Default: made from TYPE.")
 @click.option("--time-limit", type=Duration(), help="Of the action itself. Default: what its contract says.")
@@ -77,6 +84,7 @@ def command(
     inputs: tuple[str, ...],
     inputs_file: Path | None,
     secrets: tuple[str, ...],
+    image: str,
     name: str,
     time_limit: float | None,
     dry_run: bool,
@@ -92,19 +100,20 @@ def command(
     """Run one action, without a workflow around it.
 
     TYPE is an action of the cluster's catalogue: kubernetes/scale_deployment, or scale_deployment for short. What
-    it takes is told by `kubernaut catalog show TYPE`. Lists and objects are given as JSON.
+    it takes is told by `kubernaut catalog show TYPE`. Lists and objects are given as JSON. With --image it is the
+    action of any image that takes the fence; TYPE may be left out, and `kubernaut action contract show` tells.
 
     With --local it is an action that you write: checked, run dry and then for real as in its container, but with
     your permissions, without a fence and without a record.
     """
     from kubernaut.cli.session import speak
 
-    given = _Given(action_type, inputs, inputs_file, secrets, name, time_limit)
+    given = _Given(action_type, inputs, inputs_file, secrets, name, time_limit, image)
     where = Where(kubeconfig, context, namespace)
     if package is not None:
         _refuse_what_is_recorded(given, dry_run=dry_run, wait=wait)
         return _run_locally(current_terminal(), where, package, given, objects if embedded else None)
-    if not action_type or embedded or objects:
+    if not (action_type or image) or embedded or objects:
         raise CommandFailed("name the TYPE of an action, or the folder of yours with --local", code=Exit.USAGE)
     return speak(
         _run(current_terminal(), where, given, dry_run=dry_run, wait=wait and not dry_run, seconds=timeout)
@@ -114,8 +123,9 @@ def command(
 async def _run(
     terminal: Terminal, where: Where, given: _Given, *, dry_run: bool, wait: bool, seconds: float | None
 ) -> int:
-    from kubernaut.cli.catalogue import definition_named, missing_dependencies
+    from kubernaut.cli.catalogue import definition_named, made_by, missing_dependencies
     from kubernaut.cli.following import follow
+    from kubernaut.cli.foreign import Foreign, read_images
     from kubernaut.cli.linting import catalogue_of, refuse_document
     from kubernaut.cli.session import connected, create, require_installation
     from kubernaut.cluster import AlreadyExists, kinds
@@ -130,9 +140,16 @@ async def _run(
                 mend="Ask for the permission to list actiondefinitions.",
                 code=Exit.UNREACHABLE,
             )
-        definition = definition_named(catalogue, given.action_type)
+        foreign: Foreign | None = None
+        if given.image:
+            foreign = await read_images(terminal, [given.image])
+            definition = _own(given, catalogue, foreign)
+            show = f"kubernaut action contract show {given.image}"
+        else:
+            definition = definition_named(catalogue, given.action_type)
+            show = f"kubernaut catalog show {definition.spec.action_type}"
         body = _body(definition, given, namespace)
-        refuse_document(body, catalogue, f"What it takes: kubernaut catalog show {definition.spec.action_type}")
+        refuse_document(body, catalogue, f"What it takes: {show}", foreign)
         try:
             created = await create(cluster, kind, body, namespace, dry_run=dry_run)
         except AlreadyExists:
@@ -145,7 +162,8 @@ async def _run(
         terminal.say(f"actionexecution/{name} created{' (dry run)' if dry_run else ''}")
         for missing in await missing_dependencies(cluster, definition.spec.contract, namespace):
             terminal.remark(
-                f"note: it needs the {missing}, which is not in namespace {namespace}: it waits for it"
+                f"note: it needs the {missing}, which is not in namespace {namespace}: it waits for it. "
+                f"Make it with: {made_by(missing, namespace)}"
             )
         if wait:
             return await follow(terminal, cluster, kind, name, namespace, seconds)
@@ -154,8 +172,44 @@ async def _run(
     return Exit.SUCCEEDED
 
 
+def _own(given: _Given, catalogue: "Catalogue", foreign: "Foreign") -> "ActionDefinition":
+    """The action of an image, as the catalogue would have it. Raises CommandFailed."""
+    from kubernaut.admission.pins import DEFAULT_ACCOUNT, IMAGE
+    from kubernaut.api.definition import ActionDefinition, DefinitionSpec
+    from kubernaut.api.meta import ObjectMeta
+
+    if not IMAGE.fullmatch(given.image):
+        raise CommandFailed(
+            f"--image {given.image} does not name the image by digest",
+            mend="Write NAME@sha256:<64 hex digits>; a tag could change under the run.",
+            code=Exit.USAGE,
+        )
+    if given.image in foreign.unreadable:
+        fault = foreign.unreadable[given.image]
+        raise CommandFailed(f"--image {given.image}: {fault.message}", mend=fault.mend, code=Exit.REFUSED)
+    contract = foreign.contracts[given.image]
+    name = given.action_type or contract.metadata.name
+    known = catalogue.get(name)
+    return ActionDefinition(
+        metadata=ObjectMeta(name="own"),
+        spec=DefinitionSpec(
+            action_type=name,
+            image=given.image,
+            version=contract.metadata.version,
+            service_account_name=known.spec.service_account_name if known else DEFAULT_ACCOUNT,
+            contract=contract.spec,
+        ),
+    )
+
+
 def _refuse_what_is_recorded(given: _Given, *, dry_run: bool, wait: bool) -> None:
-    asked = {"TYPE": given.action_type, "--name": given.name, "--dry-run": dry_run, "--wait": wait}
+    asked = {
+        "TYPE": given.action_type,
+        "--image": given.image,
+        "--name": given.name,
+        "--dry-run": dry_run,
+        "--wait": wait,
+    }
     for word, is_asked in asked.items():
         if is_asked:
             raise CommandFailed(f"{word} has no meaning with --local", code=Exit.USAGE)

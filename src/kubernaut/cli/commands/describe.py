@@ -88,6 +88,8 @@ async def _obstacles(cluster: "Cluster", found: Json) -> list[str]:
     from kubernaut.api import names
     from kubernaut.cluster import kinds
 
+    if found["kind"] == kinds.ACTION_EXECUTIONS.kind:
+        return await _missing(cluster, found)
     if not any(step.get("phase") == "Running" for step in parts(found, "status.steps")):
         return []
     metadata = found["metadata"]
@@ -97,7 +99,24 @@ async def _obstacles(cluster: "Cluster", found: Json) -> list[str]:
         f"{part(execution, 'spec').get('step')}: {line}"
         for execution in listed.items
         if not has_ended(execution)
-        for line in why(execution)
+        for line in [*why(execution), *await _missing(cluster, execution)]
+    ]
+
+
+async def _missing(cluster: "Cluster", execution: Json) -> list[str]:
+    """What it waits for and only a person can make, with the command that does."""
+    import msgspec
+
+    from kubernaut.api.contract import ContractSpec
+    from kubernaut.cli.catalogue import made_by, missing_dependencies
+
+    if has_ended(execution) or not part(execution, "status.waiting"):
+        return []
+    contract = msgspec.convert(execution["spec"].get("contract") or {}, ContractSpec)
+    namespace = str(execution["metadata"]["namespace"])
+    return [
+        f"The {missing} is not in namespace {namespace}. Make it with: {made_by(missing, namespace)}"
+        for missing in await missing_dependencies(cluster, contract, namespace)
     ]
 
 
