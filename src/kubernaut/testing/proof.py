@@ -174,6 +174,8 @@ class _Play:
 
 async def _played(scenario: Scenario, actions: Sequence[AnyAction]) -> _Play:
     types = set(_types_in(scenario.workflows))
+    # To install the others takes longer than most plays.
+    actions = [action for action in actions if action.name in types]
     undeclared: dict[str, set[Use]] = {action.name: set() for action in actions}
     for rounds_left in reversed(range(_MOST_ROUNDS)):
         widened = [_with(action, permissions_for(undeclared[action.name])) for action in actions]
@@ -185,7 +187,6 @@ async def _played(scenario: Scenario, actions: Sequence[AnyAction]) -> _Play:
         news = {
             action.name: {use for use in watch.refused[action.name] if _is_beyond(action, use)}
             for action in widened
-            if action.name in types
         }
         for name, uses in news.items():
             undeclared[name] |= uses
