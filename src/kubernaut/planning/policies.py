@@ -163,7 +163,7 @@ def _level_of(finding: Finding) -> Level:
 
 def _key(finding: Finding) -> tuple[str, ...]:
     details = repr(sorted(finding.details.items(), key=lambda item: item[0]))
-    return (finding.decision, finding.package, finding.file, f"{finding.line:09}", finding.message, details)
+    return (finding.decision, finding.rule, finding.file, f"{finding.line:09}", finding.message, details)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from kubernaut.safety.rego import RegoEngine, judge
+from kubernaut.safety.rego import Limits, RegoEngine, judge
 from kubernaut.safety.rego.functions import ALLOWED, BANNED
 
 from .policies import HEAD, SHORT, faults_of, loaded, policies
@@ -41,7 +41,7 @@ async def test_a_hostile_evaluation_ends_as_a_denial_and_the_next_one_works(text
 
 async def test_deep_literals_and_inputs_end_as_a_refusal() -> None:
     deep = "[" * 3000 + "]" * 3000
-    (fault,) = await faults_of(f"{HEAD}deny contains x if x := {deep}\n", limits=SHORT)
+    (fault,) = await faults_of(f"{HEAD}deny contains x if x := {deep}\n", limits=Limits(load_seconds=2))
     assert "killed the process" in fault or "longer than" in fault or "nested" in fault or "column" in fault
     async with loaded(f"{HEAD}allow if true\n", limits=SHORT) as engine:
         document: dict[str, object] = {}

@@ -99,7 +99,7 @@ def _unknown_input(own: Sequence[Module]) -> Iterator[Fault]:
 
 
 def _negated(own: Sequence[Module]) -> Iterator[Fault]:
-    """Where engines differ: OPA before 1.5 says nothing at all, ours says true, when the value is not there."""
+    """Where engines differ: when the value is not there, ours says true, and OPA 1.4 nothing at all."""
     for mention in (mention for module in own if not _is_test(module) for mention in module.negated):
         if mention.name.startswith("input."):
             path = ", ".join(f'"{name}"' for name in mention.name.split(".")[1:])

@@ -21,6 +21,8 @@ from kubernaut.concurrency import Clock, SystemClock
 Json = dict[str, Any]
 
 _MOST_ANSWER = 16 * 2**20
+_GRACE_SECONDS = 10
+"""How much later than the deadline a worker without a parent ends itself."""
 # The engine's allocator would take a gigabyte of address space for itself, and the limit would mean nothing.
 # The worker takes this out of its environment, which then is empty.
 _ENVIRONMENT = {"MIMALLOC_ARENA_RESERVE": "16384"}
@@ -134,6 +136,7 @@ class WorkerProcess:
             str(self._limits.memory),
             str(home),
             str(Path(found.origin).parents[1]),
+            str(int(max(self._limits.seconds, self._limits.load_seconds)) + _GRACE_SECONDS),
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,

@@ -19,9 +19,6 @@ from kubernaut.safety.rego.faults import located
 
 Answer = dict[str, Any]
 
-_LAST_RESORT_SECONDS = 60
-"""A worker whose parent died in the middle of an endless evaluation goes by itself."""
-
 
 class Worker:
     """Holds one set of policies."""
@@ -72,13 +69,15 @@ def limit(memory: int) -> None:
 
 def main() -> None:
     """Answers until standard input ends."""
-    limit(int(sys.argv[1]))
+    memory, last_resort = int(sys.argv[1]), int(sys.argv[4])
+    limit(memory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     worker = Worker()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while len(head := source.read(4)) == 4:
         request = json.loads(source.read(struct.unpack(">I", head)[0]))
-        signal.alarm(_LAST_RESORT_SECONDS)
+        # If the parent dies in the middle of an endless evaluation, nobody else would end it.
+        signal.alarm(last_resort)
         try:
             answer = worker.answer(request)
         except RecursionError:
