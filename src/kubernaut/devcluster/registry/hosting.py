@@ -48,7 +48,10 @@ class OwnRegistry:
         self._registry = registry = Registry(FolderStore(self._folder / "store"))
         await self._listen(registry)
         (self._folder / PORT_FILE).write_text(str(registry.port))
-        supervisor.start("registry", self._serve(registry))
+        begun = asyncio.Event()
+        supervisor.start("registry", self._serve(registry, begun))
+        # A task that is cancelled before its first step would never come to close the port.
+        await begun.wait()
         self._tell(cluster)
 
     async def _listen(self, registry: Registry) -> None:
@@ -58,7 +61,8 @@ class OwnRegistry:
                 return
         await registry.start(self._port)
 
-    async def _serve(self, registry: Registry) -> None:
+    async def _serve(self, registry: Registry, begun: asyncio.Event) -> None:
+        begun.set()
         try:
             await asyncio.Event().wait()
         finally:
