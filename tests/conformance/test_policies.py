@@ -357,3 +357,60 @@ async def test_a_policy_for_a_resource_leaves_its_subresources_alone(cluster: Ap
     await policy.hold("!has(object.spec) || request.userInfo.username == 'nobody'", matchConstraints=match)
     assert (await cluster.patch("apps/v1/deployments/web/scale", {"spec": {"replicas": 0}})).code == 200
     assert (await cluster.patch("apps/v1/deployments/web", {"metadata": {"labels": {"a": "b"}}})).code == 422
+
+
+NARROWINGS: list[tuple[Json, Json]] = [
+    # What is said of a resource rule, or beside the rules; nothing of it means the map `a` of a dry run.
+    ({"scope": "Cluster"}, {}),
+    ({"resourceNames": ["b", "canary"]}, {}),
+    ({"apiVersions": ["v2"]}, {"matchPolicy": "Exact"}),
+    ({}, {"excludeResourceRules": [{"resourceNames": ["a"]}]}),
+]
+
+
+async def test_a_policy_passes_over_what_it_does_not_mean(cluster: Api, policy: Policy) -> None:
+    """The binding names the resources; the canary's own rule stands in the policy."""
+    await policy.hold("request.name == 'canary'")
+    refused = await cluster.post("v1/configmaps?dryRun=All", config_map("a"))
+    assert refused.code == 422
+    base = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+    for narrow, beside in NARROWINGS:
+        match: Json = {"resourceRules": [base | narrow], **beside}
+        if "excludeResourceRules" in beside:
+            match["excludeResourceRules"] = [base | beside["excludeResourceRules"][0]]
+        await cluster.patch(policy.binding_path, {"spec": {"matchResources": None}})
+        await cluster.patch(policy.binding_path, {"spec": {"matchResources": match}})
+
+        async def passes() -> bool:
+            return (await cluster.post("v1/configmaps?dryRun=All", config_map("a"))).code == 201
+
+        await until(passes)
+
+
+async def test_a_message_of_several_lines_gives_way_to_the_plain_one(cluster: Api, policy: Policy) -> None:
+    rule = {"expression": "request.name == 'canary'", "message": "plain", "messageExpression": "'two\\nlines'"}
+    await policy.hold(rule)
+    refused = await cluster.post("v1/configmaps", config_map("a"))
+    assert policy.text("plain") in refused.message
+
+
+async def test_nobody_can_lock_himself_out_of_policies(cluster: Api, policy: Policy) -> None:
+    maps = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}
+    body = policy.body(
+        {"expression": "request.name != 'canary'", "message": "it sings"}, "request.name == 'canary'"
+    )
+    own = {"apiGroups": [GROUP], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}
+    match = {"resourceRules": [maps, own | {"resourceNames": [policy.name]}]}
+    body["spec"]["matchConstraints"] = match
+    body["spec"]["matchConditions"] = [
+        {"name": "mine", "expression": f"request.?namespace.orValue('{policy.name}') == '{policy.name}'"}
+    ]
+    assert (await cluster.post(f"{ROOT}/validatingadmissionpolicies", body)).code == 201
+    assert (await cluster.post(f"{ROOT}/validatingadmissionpolicybindings", policy.binding())).code == 201
+
+    async def holds() -> bool:
+        return (await cluster.post("v1/configmaps?dryRun=All", config_map("a"))).code == 422
+
+    await until(holds)
+    changed = await cluster.patch(policy.binding_path, {"metadata": {"labels": {"still": "mine"}}})
+    assert changed.code == 200, changed.body
