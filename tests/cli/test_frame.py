@@ -1,5 +1,6 @@
 """The frame of the command line: help, unknown commands, exit codes, colour, errors."""
 
+import errno
 import subprocess
 import sys
 
@@ -111,3 +112,10 @@ def test_an_output_that_takes_nothing_is_no_bug_of_ours(redirection: str, said: 
     assert said in done.stderr
     assert "bug" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_copy_that_finds_no_room_names_where_it_was_to_go() -> None:
+    failure = failure_from(OSError(errno.ENOSPC, "No space left on device", "from", None, "to"))
+    assert failure is not None
+    assert failure.message == "to: No space left on device"
+    assert failure.mend.startswith("Make room")

@@ -38,7 +38,9 @@ def failure_from(error: BaseException) -> CommandFailed | None:
         if isinstance(error, UnreadableManifest):
             return CommandFailed(str(error), code=Exit.REFUSED)
     if isinstance(error, OSError) and error.filename is not None:
-        return CommandFailed(f"{error.filename}: {error.strerror}", mend=_MENDS.get(error.errno or 0, ""))
+        # Of a copy that finds no room, the second name is where it was to go.
+        named = error.filename2 if error.errno in _MENDS and error.filename2 else error.filename
+        return CommandFailed(f"{named}: {error.strerror}", mend=_MENDS.get(error.errno or 0, ""))
     if isinstance(error, OSError) and error.errno in _MENDS:
         return CommandFailed(str(error.strerror), mend=_MENDS[error.errno])
     return None
