@@ -77,6 +77,15 @@ async def test_what_runs_where_a_person_is_to_be_asked_makes_a_scenario_fail() -
     assert failed_parts(result) == ["workflow", "untouched"]
 
 
+async def test_a_workflow_that_names_nobody_may_wait_for_a_person() -> None:
+    """Its author gives it to `kubernaut run`, which adds who asks."""
+    scenario = find_scenario("too-complex-waits")
+    [given] = scenario.workflows
+    anonymous = {**given, "spec": {key: value for key, value in given["spec"].items() if key != "requester"}}
+    result = await run_scenario(scenario, workflows=[anonymous])
+    assert result.is_as_expected, "\n".join(map(str, result.failures))
+
+
 async def test_a_misspelt_field_of_a_workflow_is_told_and_not_passed_over() -> None:
     wrong = {**RESTART, "spec": {**RESTART["spec"], "tiemout": "1m"}}  # type: ignore[dict-item]
     result = await run_scenario(find_scenario("crashloop"), workflows=[wrong])

@@ -18,6 +18,7 @@ from kubernaut.testing.installing import RUNS
 from kubernaut.testing.scenario import Deletions, Expectation, Json, Place, Scenario, WorkflowEnd, name_of
 from kubernaut.testing.stage import ENDED, WORKFLOWS, NotInTime, Stage, open_stage, phase_of, resource_of
 
+_REQUESTER = "author"
 _STRICT = Write(manager="scenario", field_validation="Strict")
 
 
@@ -160,7 +161,7 @@ class _Course:
         own = workflows is None
         refused = dict(self._expected.refused) if own else {}
         ends: dict[str, WorkflowEnd] = {}
-        for workflow in self._scenario.workflows if workflows is None else workflows:
+        for workflow in map(_asked, self._scenario.workflows if workflows is None else workflows):
             try:
                 # In process: a server that is away is the controller's trouble, and none of whoever watches.
                 made = self._stage.dev.store.create(WORKFLOWS, workflow, RUNS, _STRICT)
@@ -225,6 +226,12 @@ class _Course:
         self._result.verdicts.append(verdict)
         if self._tell is not None:
             self._tell(verdict)
+
+
+def _asked(workflow: Json) -> Json:
+    """With the name of somebody who asks for it, as `kubernaut run` adds it: one who then may not approve it."""
+    spec: Json = workflow.get("spec") or {}
+    return {**workflow, "spec": {"requester": {"username": _REQUESTER}, **spec}}
 
 
 def _end_of_others(expected: Expectation) -> WorkflowEnd:
