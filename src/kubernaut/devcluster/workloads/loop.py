@@ -178,9 +178,7 @@ class Workloads:
         if change.resource == NODES:
             self._note_all(DAEMON_SETS)
         if change.resource == PERSISTENT_VOLUMES:
-            for claim in self._store.list(PERSISTENT_VOLUME_CLAIMS).items:
-                if part(claim, "status").get("phase") != "Bound":
-                    self._queue.add(Key(PERSISTENT_VOLUME_CLAIMS, namespace_of(claim), claim["metadata"]["name"]))
+            self._note_waiting_claims()
         if change.resource in {PODS, JOBS}:
             for quota in self._store.list(RESOURCE_QUOTAS, namespace_of(obj)).items:
                 self._queue.add(Key(RESOURCE_QUOTAS, namespace_of(obj), quota["metadata"]["name"]))
@@ -192,6 +190,11 @@ class Workloads:
     def _note_all(self, resource: str, namespace: str | None = None) -> None:
         for obj in self._store.list(resource, namespace).items:
             self._queue.add(Key(resource, namespace_of(obj), obj["metadata"]["name"]))
+
+    def _note_waiting_claims(self) -> None:
+        for claim in self._store.list(PERSISTENT_VOLUME_CLAIMS).items:
+            if part(claim, "status").get("phase") != "Bound":
+                self._queue.add(Key(PERSISTENT_VOLUME_CLAIMS, namespace_of(claim), claim["metadata"]["name"]))
 
     def _note_refused(self, namespace: str) -> None:
         """There may be room now for what was refused."""
