@@ -197,7 +197,7 @@ def _covers(found: object, wanted: object) -> bool:
     if isinstance(wanted, list) and isinstance(found, list):
         have, want = cast("list[object]", found), cast("list[object]", wanted)
         return len(have) == len(want) and all(map(_covers, have, want))
-    return _is_same(found, wanted)
+    return _is_same(found, wanted)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _is_same(found: object, wanted: object) -> bool:

@@ -14,7 +14,8 @@ from kubernaut.devcluster import DevCluster
 from kubernaut.planning.probes import Observation
 from kubernaut.safety.probes import Matter
 from kubernaut.safety.probes.addresses import Fence, FencedResolver, RefusedAddress
-from kubernaut.safety.probes.http import MOST_BYTES, HttpEvaluator
+from kubernaut.safety.probes.asking import CannotAsk
+from kubernaut.safety.probes.http import MOST_BYTES, HttpEvaluator, next_address
 
 from .asking import ask, faults_of, read
 
@@ -149,6 +150,13 @@ async def test_redirects_are_few_and_lead_nowhere_that_may_not_be_asked() -> Non
         for path, reason in (("ring", "TooManyRedirects"), ("meta", "RefusedAddress"), ("file", "BadRedirect")):
             seen = await look(f"{url}/{path}")
             assert (seen.outcome, seen.reason) == ("inconclusive", reason)
+
+
+def test_what_was_asked_in_secret_is_not_asked_in_clear() -> None:
+    assert next_address("http://a/x", "https://a/y") == "https://a/y"
+    assert next_address("https://a/x/", "../y") == "https://a/y"
+    with pytest.raises(CannotAsk, match="from https to http"):
+        next_address("https://a/", "http://a/")
 
 
 async def test_large_and_endless_answers_end() -> None:

@@ -90,7 +90,7 @@ class HttpEvaluator:
                     if answer.status not in _REDIRECTS or not location:
                         body, is_whole = await _body(answer)
                         return _Answered(url, answer.status, body, is_whole)
-                following = _next(url, location)
+                following = next_address(url, location)
                 if _origin(following) != _origin(url):
                     headers = {}  # secrets are for the host that the probe names
                 url = following
@@ -144,7 +144,8 @@ async def _body(answer: aiohttp.ClientResponse) -> tuple[bytes, bool]:
     return bytes(body), True
 
 
-def _next(url: str, location: str) -> str:
+def next_address(url: str, location: str) -> str:
+    """Where a redirect leads. Raises CannotAsk where that is not followed: to another protocol, or in clear."""
     following = urljoin(url, location)
     old, new = urlsplit(url).scheme, urlsplit(following).scheme
     if new not in ("http", "https") or (old, new) == ("https", "http"):
