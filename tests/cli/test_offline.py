@@ -117,3 +117,11 @@ def test_a_certificate_that_is_not_trusted_is_not_taken_for_a_server_that_is_dow
     assert failure is not None
     assert "certificate-authority-data" in failure.mend
     assert "running" not in failure.mend
+
+
+def test_a_folder_that_is_not_there_is_not_looked_for_at_a_registry(kubernaut: Kubernaut) -> None:
+    said = kubernaut("action", "contract", "show", "nowhere")
+    assert said.code == Exit.FAILED
+    assert said.err.startswith(
+        "error: there is no file or folder nowhere\nmend:  Name a folder, a file, or an image"
+    )

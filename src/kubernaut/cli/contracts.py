@@ -186,10 +186,13 @@ async def image_from(terminal: Terminal, source: str) -> tuple[str, ActionContra
         read_contract,
     )
 
+    mend = "Name a folder, a file, or an image such as registry.example/team/act:v1.0.0."
+    if "/" not in source:
+        # It could only be one of Docker's official images, none of which is an action.
+        raise CommandFailed(f"there is no file or folder {source}", mend=mend)
     try:
         reference = Reference.parse(source)
     except ReferenceInvalid as error:
-        mend = "Name a folder, a file, or an image such as registry.example/team/act:v1.0.0."
         raise CommandFailed(f"there is no file {source}, and it names no image: {error}", mend=mend) from error
     try:
         async with RegistryClient(credentials_of(terminal)) as client:
