@@ -1,5 +1,6 @@
 """Rules and policies that are answered without the CEL library are answered as the library does."""
 
+import itertools
 import json
 import re
 from typing import Any
@@ -133,3 +134,39 @@ def test_our_own_definitions_and_policies_need_no_library() -> None:
     asked = [*FENCE_RULES, *REQUESTER_RULES, *conditions]
     assert conditions
     assert [one for one in asked if plain(one, ("object", "oldObject", "request")) is None] == []
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "self == oldSelf",
+        "[self] == oldSelf",
+        "self in [oldSelf]",
+        "self < oldSelf",
+        "self + oldSelf",
+        "self.a != oldSelf",
+    ],
+)
+def test_single_values_are_compared_and_added_as_by_the_library(rule: str) -> None:
+    known: list[Any] = [
+        True,
+        False,
+        0,
+        1,
+        2**63 - 1,
+        -(2**63),
+        0.0,
+        1.0,
+        1.5,
+        "",
+        "a",
+        "é",
+        None,
+        [1],
+        {},
+        {"a": 1},
+    ]
+    for now, old in itertools.product(known, known):
+        answered = plainly(rule, now, old)
+        if answered is not None:
+            assert answered[1] == by_library(rule, now, old)[1], (now, old)
