@@ -12,6 +12,7 @@ from kubernaut.api.contract import ActionContract, ContractMeta, ContractSpec, P
 from kubernaut.api.meta import to_object
 from kubernaut.api.names import IMAGE_LABEL_CONTRACT
 from kubernaut.cli.exits import Exit
+from kubernaut.cli.output import value_at
 from kubernaut.cli.session import speak
 from kubernaut.cluster import Cluster, NotFound, kinds
 from kubernaut.oci import (
@@ -95,14 +96,14 @@ def test_what_an_action_waits_for_is_named_with_the_command_that_makes_it(
     async def until_it_waits() -> None:
         async with Cluster.connect(shared) as cluster:
             found = await cluster.get(kinds.ACTION_EXECUTIONS, "needy", NAMESPACE)
-            if (found.get("status") or {}).get("waiting"):
+            if value_at(found, "status.waiting"):
                 return
             version = found["metadata"]["resourceVersion"]
             watching = cluster.watch(kinds.ACTION_EXECUTIONS, NAMESPACE, resource_version=version)
             async with aclosing(watching) as events:
                 async for event in events:
                     is_it = event.object["metadata"]["name"] == "needy"
-                    if is_it and (event.object.get("status") or {}).get("waiting"):
+                    if is_it and value_at(event.object, "status.waiting"):
                         return
 
     async def tidy() -> None:
