@@ -86,11 +86,11 @@ class Api:
     async def post(self, path: str, body: Any, **headers: str) -> Answer:
         return await self.call("POST", path, body, **headers)
 
-    async def put(self, path: str, body: Any) -> Answer:
-        return await self.call("PUT", path, body)
+    async def put(self, path: str, body: Any, **headers: str) -> Answer:
+        return await self.call("PUT", path, body, **headers)
 
-    async def patch(self, path: str, body: Any, kind: str = MERGE) -> Answer:
-        return await self.call("PATCH", path, body, kind)
+    async def patch(self, path: str, body: Any, kind: str = MERGE, **headers: str) -> Answer:
+        return await self.call("PATCH", path, body, kind, **headers)
 
     async def delete(self, path: str, body: Any = None) -> Answer:
         return await self.call("DELETE", path, body)

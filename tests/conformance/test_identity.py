@@ -7,7 +7,7 @@ import pytest
 
 from kubernaut.concurrency import SystemClock
 
-from .api import Answer, Api, Json
+from .api import APPLY, Answer, Api, Json
 from .objects import RBAC, bind, config_map, deployment, role, token_for, until
 
 
@@ -285,6 +285,27 @@ async def test_a_name_in_a_rule_allows_that_object_only_and_no_creation(cluster:
     assert (await cluster.get("v1/configmaps", Impersonate_User="bob")).code == 403
     one = await cluster.get("v1/configmaps?fieldSelector=metadata.name%3Da", Impersonate_User="bob")
     assert one.code == 200
+
+
+async def test_applying_what_is_not_there_takes_the_right_to_create_it(cluster: Api) -> None:
+    rules = [
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "update"]},
+    ]
+    await role(cluster, "r", rules)
+    await bind(cluster, "r", {"kind": "User", "name": "bob"})
+    here = {"namespace": cluster.namespace}
+    await eventually_may(cluster, "bob", verb="patch", resource="configmaps", **here)
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}}
+    path = "v1/configmaps/a?fieldManager=bob"
+    refused = await cluster.patch(path, body, APPLY, Impersonate_User="bob")
+    assert (refused.code, refused.body["reason"]) == (403, "Forbidden")
+    assert (await cluster.patch(path, body, APPLY)).code == 201
+    body["data"] = {"k": "w"}
+    assert (await cluster.patch(f"{path}&force=true", body, APPLY, Impersonate_User="bob")).code == 200
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {}}
+    put = await cluster.put("coordination.k8s.io/v1/leases/l", lease, Impersonate_User="bob")
+    assert put.code == 403
 
 
 async def test_nobody_grants_what_he_does_not_hold(cluster: Api) -> None:

@@ -27,7 +27,7 @@ from kubernaut.devcluster.errors import (
 )
 from kubernaut.devcluster.identity.authentication import Authenticator, impersonated
 from kubernaut.devcluster.identity.certificates import KeyPair
-from kubernaut.devcluster.identity.rbac import Authorizer, forbidden_text
+from kubernaut.devcluster.identity.rbac import Access, Authorizer, forbidden_text
 from kubernaut.devcluster.identity.reviews import (
     self_review,
     self_subject_access_review,
@@ -86,7 +86,7 @@ class ApiServer:
         self.watches = Watches(store, tables, clock)
         self._clock = clock
         self._tokens = tokens
-        self._verbs = Verbs(store, tables)
+        self._verbs = Verbs(store, tables, self._may_create)
         self._discovery = Discovery(store.catalogue)
         self._openapi = OpenAPI(store.catalogue, self._discovery)
         self._runner: web.ServerRunner | None = None
@@ -180,18 +180,26 @@ class ApiServer:
         if any(key.lower().startswith("impersonate-") for key in headers):
             groups = headers.getall("Impersonate-Group", [])
             user = request.user = impersonated(user, headers, groups, self.authorizer)
-        access = access_to(request.verb, target, request.query.get("fieldSelector", ""))
-        if not self.authorizer.judge(user, access).is_allowed:
-            details: Object = {"name": target.name} if target.name else {}
-            if target.group:
-                details["group"] = target.group
-            if target.resource:
-                details["kind"] = target.resource
-            raise Forbidden(forbidden_text(user, access), details)
+        self._judge(request, access_to(request.verb, target, request.query.get("fieldSelector", "")))
         request.body = await read_body(http)
         if not target.resource:
             return self._page(request)
         return await self._resource(request, started)
+
+    def _may_create(self, request: Request) -> None:
+        """Writing what is not there takes the right to create it as well. Raises Forbidden."""
+        self._judge(request, access_to("create", request.target))
+
+    def _judge(self, request: Request, access: Access) -> None:
+        target, user = request.target, request.user
+        if self.authorizer.judge(user, access).is_allowed:
+            return
+        details: Object = {"name": target.name} if target.name else {}
+        if target.group:
+            details["group"] = target.group
+        if target.resource:
+            details["kind"] = target.resource
+        raise Forbidden(forbidden_text(user, access), details)
 
     async def _resource(self, request: Request, started: float) -> web.StreamResponse:
         target = request.target

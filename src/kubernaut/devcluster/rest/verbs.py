@@ -50,9 +50,11 @@ _PROPAGATIONS: dict[str, Propagation] = {
 class Verbs:
     """Handlers of resources; subresources other than status stand in `subresources`."""
 
-    def __init__(self, store: Store, tables: Tables) -> None:
+    def __init__(self, store: Store, tables: Tables, may_create: Callable[[Request], None]) -> None:
+        """`may_create` raises Forbidden where the user of a request may not create what it is about."""
         self.store = store
         self.tables = tables
+        self.may_create = may_create
 
     def handle(self, request: Request, resource: Resource) -> web.Response:
         handlers: dict[str, Callable[[Request, Resource], web.Response]] = {
@@ -169,6 +171,7 @@ class Verbs:
             and not subresource
             and self.store.ledger.get(resource.storage, place) is None
         ):
+            self.may_create(request)
             obj = self.store.create(resource, body, namespace_of(body), write)
             return self._answer_object(request, resource, obj, 201)
         obj = self.store.update(resource, body, subresource=subresource, write=write)
@@ -206,6 +209,8 @@ class Verbs:
         if kind == "apply" and not request.query.get("fieldManager"):
             fault = required("fieldManager", "is required for apply patch")
             raise refused_option("PatchOptions", fault)
+        if kind == "apply" and not existed and not request.target.subresource:
+            self.may_create(request)
         obj = self.store.patch(
             resource,
             request.target.name,
