@@ -19,8 +19,8 @@ def numbered(prefix: str, count: int, digits: int = 2) -> list[str]:
     return [f"{prefix}-{number:0{digits}}" for number in range(1, count + 1)]
 
 
-# The lines of the specification, in its order; then the promises of the work so far, of all of version 1, and the
-# known mistakes.
+# The lines of the specification, in its order; then the promises of the work so far, of all of version 1, of
+# the embedded cluster, and the known mistakes.
 LINES = [
     *numbered("S0", 34),
     *numbered("S1", 21),
@@ -32,6 +32,7 @@ LINES = [
     *(f"2.{number}" for number in range(1, 20)),
     *numbered("W", 68),
     *numbered("X", 58),
+    *numbered("Y", 38),
     *numbered("B", 48),
 ]
 STATES = {"met", "partly", "later", "note"}
