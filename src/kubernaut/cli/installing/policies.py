@@ -4,8 +4,6 @@ A pod may write into a fence only its own name, only while nobody holds it; nobo
 another's name; and nobody may decide about a plan who asked for it, in another's name, or without being asked.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from kubernaut.api import names
@@ -38,8 +36,6 @@ REQUESTER_RULES = {
     ),
 }
 
-_SAID = "object.spec.?decisions.orValue([]).filter(said, !(said in oldObject.spec.?decisions.orValue([])))"
-"""The decisions that this change adds."""
 _CONTROLLER_USER = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{CONTROLLER}"
 _MAY_APPROVE = (
     f"authorizer.group('{names.GROUP}').resource('approvalrequests').namespace(object.metadata.namespace)"
@@ -48,31 +44,38 @@ _MAY_APPROVE = (
 ASKING_RULES = {
     f"{_USER} == '{_CONTROLLER_USER}'": "only the controller asks for approvals, and says what came of them",
 }
+_WAS_SAID = "(has(oldObject.spec.decisions) && said in oldObject.spec.decisions)"
+
+
+def _each_new(rule: str) -> str:
+    """Of every decision that this change adds."""
+    return f"!has(object.spec.decisions) || object.spec.decisions.all(said, {_WAS_SAID} || ({rule}))"
+
+
+# In plain words of CEL: optional fields and `filter` would make the embedded cluster load a library.
 DECISION_RULES = {
-    f"variables.said.all(said, has(said.by.username) && said.by.username == {_USER})": (
-        "the author of a decision must be you"
-    ),
-    "variables.said.all(said, !has(said.by.groups) || said.by.groups.all(g, g in request.userInfo.groups))": (
+    _each_new(f"has(said.by.username) && said.by.username == {_USER}"): "the author of a decision must be you",
+    _each_new("!has(said.by.groups) || said.by.groups.all(group, group in request.userInfo.groups)"): (
         "the groups of a decision must be yours"
     ),
-    "variables.said.all(said, said.planHash == object.spec.planHash)": (
+    _each_new("said.planHash == object.spec.planHash"): (
         "the decision is about another plan: look at this one first"
     ),
-    "size(variables.said) == 0 || !has(oldObject.status) || !has(oldObject.status.phase) || "
-    "oldObject.status.phase == 'Pending' || "
-    "(oldObject.status.phase == 'Approved' && variables.said.all(said, said.decision == 'reject'))": (
-        "this request is decided, or over"
-    ),
-    "size(variables.said) == 0 || (has(object.spec.requestedBy.username) && "
-    f"object.spec.requestedBy.username != '' && object.spec.requestedBy.username != {_USER})": (
-        "who asked for a workflow cannot decide about it"
-    ),
-    "size(variables.said) == 0 || (has(object.spec.approvers) && "
-    f"(object.spec.approvers.?users.orValue([]).exists(one, one == {_USER}) || "
-    "object.spec.approvers.?groups.orValue([]).exists(one, one in request.userInfo.groups)))": (
-        "you are not among the approvers of this request"
-    ),
-    f"size(variables.said) == 0 || {_MAY_APPROVE}": "you need the verb approve on approvalrequests",
+    _each_new(
+        "!has(oldObject.status) || !has(oldObject.status.phase) || oldObject.status.phase == 'Pending' || "
+        "(oldObject.status.phase == 'Approved' && said.decision == 'reject')"
+    ): "this request is decided, or over",
+    _each_new(
+        "has(object.spec.requestedBy.username) && object.spec.requestedBy.username != '' && "
+        f"object.spec.requestedBy.username != {_USER}"
+    ): "who asked for a workflow cannot decide about it",
+    _each_new(
+        "has(object.spec.approvers) && "
+        f"((has(object.spec.approvers.users) && {_USER} in object.spec.approvers.users) || "
+        "(has(object.spec.approvers.groups) && "
+        "object.spec.approvers.groups.exists(group, group in request.userInfo.groups)))"
+    ): "you are not among the approvers of this request",
+    _each_new(_MAY_APPROVE): "you need the verb approve on approvalrequests",
 }
 
 
@@ -101,7 +104,7 @@ def policy_manifests() -> list[Json]:
         *_policy("kubernaut-fences", fences, FENCE_RULES, [condition]),
         *_policy("kubernaut-requesters", requesters, REQUESTER_RULES, []),
         *_policy("kubernaut-asking", asking, ASKING_RULES, []),
-        *_policy("kubernaut-decisions", deciding, DECISION_RULES, [], {"said": _SAID}),
+        *_policy("kubernaut-decisions", deciding, DECISION_RULES, []),
     ]
 
 
@@ -114,19 +117,12 @@ def _resources(group: str, version: str, plural: str, *operations: str) -> Json:
     }
 
 
-def _policy(
-    name: str,
-    match: Json,
-    rules: dict[str, str],
-    conditions: list[Json],
-    variables: Mapping[str, str] = MappingProxyType({}),
-) -> list[Json]:
+def _policy(name: str, match: Json, rules: dict[str, str], conditions: list[Json]) -> list[Json]:
     metadata = {"name": name, "labels": dict(PART_OF)}
     spec: Json = {
         "failurePolicy": "Fail",
         "matchConstraints": match,
         **({"matchConditions": conditions} if conditions else {}),
-        **({"variables": [{"name": n, "expression": e} for n, e in variables.items()]} if variables else {}),
         "validations": [
             {"expression": expression, "message": message, "reason": "Forbidden"}
             for expression, message in rules.items()

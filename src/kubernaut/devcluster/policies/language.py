@@ -15,7 +15,7 @@ from typing import Any
 from kubernaut.devcluster.identity.rbac import Access, Authorizer
 from kubernaut.devcluster.identity.users import User, service_account
 from kubernaut.devcluster.schema.cel_library import environment, load, member
-from kubernaut.devcluster.schema.cel_plain import Unsure, plain
+from kubernaut.devcluster.schema.cel_plain import Method, Unsure, Vocabulary, plain
 
 _NAMES = ("object", "oldObject", "request", "params", "namespaceObject", "variables", "authorizer")
 _asked: ContextVar[tuple[Authorizer, User]] = ContextVar("asked")
@@ -36,14 +36,14 @@ def compiled(expression: str) -> Any:
 
 def return_type(expression: str) -> str:
     """`BOOL`, `STRING`, `DYN`... Raises ExpressionError."""
-    if quick := plain(expression, _NAMES):
+    if quick := plain(expression, _WORDS):
         return quick.kind
     return str(compiled(expression).return_type().name())
 
 
 def value_of(expression: str, data: dict[str, Any]) -> Any:
     """Raises ExpressionError. Call it within `asking`."""
-    if quick := plain(expression, _NAMES):
+    if quick := plain(expression, _WORDS):
         with suppress(Unsure):
             return quick.value(data)
     try:
@@ -79,25 +79,10 @@ def _environment() -> Any:
     kind = load().Type
     record = kind.Map(kind.STRING, kind.DYN)
     text, boolean = kind.STRING, kind.BOOL
-    builders = [
-        member(name, record, [record, text], _adding(part))
-        for name, part in (
-            ("path", "path"),
-            ("group", "group"),
-            ("resource", "resource"),
-            ("subresource", "subresource"),
-            ("namespace", "namespace"),
-            ("name", "name"),
-        )
-    ]
+    types = {"MAP": record, "BOOL": boolean, "STRING": text}
     functions = [
-        *builders,
-        member("serviceAccount", record, [record, text, text], _as_account),
-        member("check", record, [record, text], _check),
-        member("allowed", boolean, [record], _allowed),
-        member("reason", text, [record], _reason),
-        member("errored", boolean, [record], _never),
-        member("error", text, [record], _no_words),
+        member(name, types[method.yields], [record, *([text] * method.arguments)], method.answer)
+        for name, method in _METHODS.items()
     ]
     return environment(dict.fromkeys(_NAMES, kind.DYN), functions)
 
@@ -137,3 +122,18 @@ def _check(asked: dict[str, Any], verb: str) -> dict[str, Any]:
     access = Access(verb, **{part: str(asked[part]) for part in parts if part in asked})
     verdict = authorizer.judge(user, access)
     return {"allowed": verdict.is_allowed, "reason": verdict.reason}
+
+
+_METHODS = {
+    **{
+        part: Method("MAP", 1, _adding(part))
+        for part in ("path", "group", "resource", "subresource", "namespace", "name")
+    },
+    "serviceAccount": Method("MAP", 2, _as_account),
+    "check": Method("MAP", 1, _check),
+    "allowed": Method("BOOL", 0, _allowed),
+    "reason": Method("STRING", 0, _reason),
+    "errored": Method("BOOL", 0, _never),
+    "error": Method("STRING", 0, _no_words),
+}
+_WORDS = Vocabulary(frozenset(_NAMES), _METHODS)

@@ -53,28 +53,61 @@ class Plain:
     """An expression that can be answered here."""
 
     kind: str
-    """What it is known to yield: BOOL, STRING, INT, NULL, LIST, or DYN for anything."""
+    """What it is known to yield: BOOL, STRING, INT, NULL, LIST, MAP, or DYN for anything."""
     value: _Step
     """Raises Unsure."""
     items: str = "DYN"
     """The kind of a list's items."""
 
 
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A function of whoever speaks CEL here, called on a map with texts."""
+
+    yields: str
+    """MAP, BOOL or STRING."""
+    arguments: int
+    answer: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What expressions may speak of, beyond CEL itself. Compared by identity: there are few."""
+
+    variables: frozenset[str]
+    methods: Mapping[str, Method]
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+@lru_cache(maxsize=64)
+def _vocabulary(variables: tuple[str, ...]) -> Vocabulary:
+    return Vocabulary(frozenset(variables), {})
+
+
+def plain(text: str, words: tuple[str, ...] | Vocabulary) -> Plain | None:
+    """How to answer an expression over these variables and methods; None where the library is needed."""
+    return _plain(text, words if isinstance(words, Vocabulary) else _vocabulary(words))
+
+
 @lru_cache(maxsize=512)
-def plain(text: str, variables: tuple[str, ...]) -> Plain | None:
-    """How to answer an expression over these variables; None where the library is needed."""
+def _plain(text: str, words: Vocabulary) -> Plain | None:
     try:
-        return _compiled(parse(text), frozenset(variables), frozenset())
+        return _compiled(parse(text), words, frozenset())
     except (NotRead, Unsure):
         return None
 
 
-def _compiled(node: Node, outer: frozenset[str], inner: frozenset[str]) -> Plain:
+def _compiled(node: Node, outer: Vocabulary, inner: frozenset[str]) -> Plain:
     """`inner` are the variables of macros. Raises Unsure."""
     if isinstance(node, Literal):
         return _literal(node.value)
     if isinstance(node, Name):
-        if node.name not in outer | inner:
+        if node.name not in outer.variables | inner:
             raise Unsure
         name = node.name
         return Plain("DYN", lambda values: values[name])
@@ -98,7 +131,7 @@ def _literal(value: Any) -> Plain:
 
 def _list_of(parts: list[Plain]) -> Plain:
     kinds = {part.kind for part in parts} or {"DYN"}
-    if len(kinds) > 1 or "LIST" in kinds:
+    if len(kinds) > 1 or not kinds.isdisjoint(("LIST", "MAP")):
         raise Unsure
     steps = [part.value for part in parts]
     return Plain("LIST", lambda values: [step(values) for step in steps], kinds.pop())
@@ -168,7 +201,7 @@ def _logic(first: _Step, second: _Step, *, decisive: bool) -> Plain:
 
 def _alike(first: Plain, second: Plain) -> None:
     """The library compiles no operator between known and different kinds."""
-    if "DYN" not in (first.kind, second.kind) and (first.kind != second.kind or first.kind == "LIST"):
+    if "DYN" not in (first.kind, second.kind) and (first.kind != second.kind or first.kind in ("LIST", "MAP")):
         raise Unsure
 
 
@@ -248,7 +281,7 @@ def same(one: Any, other: Any) -> bool:
 # -- functions and macros ----------------------------------------------------------------------------
 
 
-def _call(node: Call, outer: frozenset[str], inner: frozenset[str]) -> Plain:
+def _call(node: Call, outer: Vocabulary, inner: frozenset[str]) -> Plain:
     given = node.arguments
     if node.target is None and node.function == "has" and len(given) == 1:
         return _presence(given[0], outer, inner)
@@ -261,10 +294,27 @@ def _call(node: Call, outer: frozenset[str], inner: frozenset[str]) -> Plain:
         return _text_test(node.function, text, part)
     if node.target is not None and node.function in ("all", "exists") and len(given) == 2:
         return _quantifier(node, outer, inner)
+    if node.target is not None and node.function in outer.methods:
+        return _method(node, outer.methods[node.function], outer, inner)
     raise Unsure
 
 
-def _presence(part: Node, outer: frozenset[str], inner: frozenset[str]) -> Plain:
+def _method(node: Call, method: Method, outer: Vocabulary, inner: frozenset[str]) -> Plain:
+    if node.target is None or len(node.arguments) != method.arguments:
+        raise Unsure
+    target = _may_be(_compiled(node.target, outer, inner), "MAP")
+    texts = [_may_be(_compiled(part, outer, inner), "STRING") for part in node.arguments]
+
+    def answer(values: Values) -> Any:
+        held, given = target(values), [text(values) for text in texts]
+        if not is_map(held) or not all(isinstance(text, str) for text in given):
+            raise Unsure
+        return method.answer(held, *given)
+
+    return Plain(method.yields, answer)
+
+
+def _presence(part: Node, outer: Vocabulary, inner: frozenset[str]) -> Plain:
     if not isinstance(part, Select) or part.is_optional:
         raise Unsure
     source, field = _may_be(_compiled(part.operand, outer, inner)), part.field
@@ -296,9 +346,9 @@ def _text_test(function: str, text: _Step, part: _Step) -> Plain:
     return Plain("BOOL", decide)
 
 
-def _quantifier(node: Call, outer: frozenset[str], inner: frozenset[str]) -> Plain:
+def _quantifier(node: Call, outer: Vocabulary, inner: frozenset[str]) -> Plain:
     variable, body = node.arguments
-    if node.target is None or not isinstance(variable, Name) or variable.name in outer | inner:
+    if node.target is None or not isinstance(variable, Name) or variable.name in outer.variables | inner:
         raise Unsure
     source = _may_be(_compiled(node.target, outer, inner))
     test = _may_be(_compiled(body, outer, inner | {variable.name}), "BOOL")
