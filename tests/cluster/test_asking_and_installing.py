@@ -143,7 +143,7 @@ async def test_a_kind_that_is_not_known_is_refused_before_anything_is_sent(
 
 def test_kinds_are_consistent_and_no_two_share_a_path() -> None:
     paths = [(kind.root, kind.plural) for kind in kinds.BUILTIN]
-    assert len(paths) == len(set(paths)) == 37
+    assert len(paths) == len(set(paths)) == 38
     assert kinds.JOBS.resource == "jobs.batch"
     assert kinds.kind_of({"apiVersion": "batch/v1", "kind": "Job"}) is kinds.JOBS
 

@@ -390,5 +390,5 @@ async def test_an_answer_that_is_no_json_object_is_the_servers_error(cluster: Cl
 
 
 async def test_without_any_cluster_the_error_says_where_was_looked(tmp_path: Any) -> None:
-    with pytest.raises(CannotConnect, match=r"KUBECONFIG is not set.*--kubeconfig"):
+    with pytest.raises(CannotConnect, match=r"KUBECONFIG is not set.*\.kube/config does not exist"):
         Cluster.connect(environment={"HOME": str(tmp_path)})

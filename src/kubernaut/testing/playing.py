@@ -70,7 +70,9 @@ async def run_scenario(
     clock: Clock | None = None,
     tell: Tell | None = None,
 ) -> Result:
-    """Play it on a stage of its own. The arguments are those of `play` and `open_stage`.
+    """Play it on a stage of its own.
+
+    scenario, workflows, tell: as of `play`; actions, clock: as of `open_stage`.
 
     Raises OSError when no port of the loopback can be had.
     """
@@ -82,7 +84,7 @@ async def run_scenario(
 async def play(
     stage: Stage, scenario: Scenario, workflows: Sequence[Json] | None = None, tell: Tell | None = None
 ) -> Result:
-    """Play it to its end. Raises nothing for what is not as expected: that is the result.
+    """Play a `scenario` on a `stage` to its end. Raises nothing for what is not as expected: that is the result.
 
     workflows: take the place of the scenario's own; none at all is allowed. One that the expectation does not name
         is to end as the scenario's own do.

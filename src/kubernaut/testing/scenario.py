@@ -158,7 +158,7 @@ def shipped_scenarios() -> Path:
 
 
 def find_scenario(name: str, *folders: Path) -> Scenario:
-    """By its name in one of the folders, or in the box; a path of a folder is taken as it is.
+    """By its name in one of the `folders`, or in the box; a path of a folder is taken as it is.
 
     Raises ScenarioInvalid.
     """
@@ -177,7 +177,7 @@ def read_scenarios(folder: Path) -> list[Scenario]:
 
 
 def read_scenario(folder: Path) -> Scenario:
-    """Raises ScenarioInvalid, naming the file."""
+    """A scenario as its `folder` tells it. Raises ScenarioInvalid, naming the file."""
     path = folder / _EXPECTATION
     if not path.is_file():
         raise ScenarioInvalid(f"{folder} is no scenario: it has no {_EXPECTATION}")

@@ -57,8 +57,8 @@ class Stage:
     async def add(self, *manifests: Mapping[str, object], out_of_reach: Sequence[str] = ()) -> None:
         """Put objects into the cluster, the namespaces that they name, and a simulated node for each Node.
 
-        Actions may act in those namespaces but the ones that are out of reach. Raises KeyError for a kind that is
-        not known, ClusterError.
+        Actions may act in those namespaces, but not in the ones named in `out_of_reach`. Raises KeyError for a kind
+        that is not known, ClusterError.
         """
         wanted = [dict(manifest) for manifest in manifests]
         for one in wanted:
@@ -80,7 +80,10 @@ class Stage:
                 await self._nodes[name].start(self._supervisor)
 
     def register_images(self, folder: Path) -> None:
-        """Make the images of an OCI layout folder known. They are started in real time only: see `open_stage`."""
+        """Make the images of an OCI layout, a `folder`, known. Raises nothing.
+
+        They are started in real time only: see `open_stage`.
+        """
         for node in self._nodes.values():
             node.register_images(folder)
 
@@ -89,7 +92,7 @@ class Stage:
         return await self.cluster.get(kind, name, namespace or None)
 
     async def submit(self, workflow: Mapping[str, object]) -> str:
-        """Create a WorkflowExecution in the namespace of the executions; its name. Raises ClusterError."""
+        """Create a `workflow`, as JSON, in the namespace of the executions; its name. Raises ClusterError."""
         spec = cast("Mapping[str, object]", workflow.get("spec") or {})
         # As `kubernaut run` does: what needs an approval needs to say who asks.
         body = {**workflow, "spec": {"requester": {"username": REQUESTER}, **spec}}
@@ -97,15 +100,15 @@ class Stage:
         return str(made["metadata"]["name"])
 
     def workflow(self, name: str) -> Json:
-        """A WorkflowExecution as it is now. Raises devcluster.errors.NotFound."""
+        """A WorkflowExecution as it is now. Raises NotFound."""
         return self.dev.store.get(WORKFLOWS, name, RUNS)
 
     async def until_ended(self, name: str, seconds: float = 3600.0) -> Json:
-        """The workflow in the phase in which it ends. Raises NotInTime after so many seconds of the cluster."""
+        """The workflow in the phase in which it ends. Raises NotInTime after so many `seconds` of the cluster."""
         return await self.until_phase(name, *ENDED, seconds=seconds)
 
     async def until_phase(self, name: str, *phases: str, seconds: float = 3600.0) -> Json:
-        """The workflow, once it is in one of these phases. Raises NotInTime."""
+        """The workflow, once it is in one of these phases. Raises NotInTime after so many `seconds`."""
 
         def lacking() -> str:
             found = phase_of(self.workflow(name))
@@ -115,11 +118,13 @@ class Stage:
         return self.workflow(name)
 
     async def until(self, *checks: Check, seconds: float = 3600.0) -> None:
-        """Until all of it is so, at once. Raises NotInTime with what is missing."""
+        """Until all of it is so, at once. Raises NotInTime, with what is missing, after so many `seconds`."""
         await self._until(lambda: next(self._lacking(checks), ""), seconds)
 
     def missing(self, check: Check) -> str:
-        """What is instead of what the check wants; empty when all is as it wants."""
+        """What is instead of what the `check` wants; empty when all is as it wants. Raises ValueError for a kind
+        that is not known.
+        """
         return missing(check, self.find, lambda namespace: self.dev.store.list("pods", namespace).items)
 
     def _lacking(self, checks: Iterable[Check]) -> Iterator[str]:
@@ -132,7 +137,7 @@ class Stage:
         return self.dev.store.find(key, name, namespace if resource.namespaced else None)
 
     async def while_holds(self, *checks: Check, seconds: float) -> str:
-        """Look on for so many seconds; what ceased to be so, with a word about when, or empty."""
+        """Look on for so many `seconds`; what ceased to be so, with a word about when, or empty. Raises ValueError."""
         began = self.clock.monotonic()
         while (passed := self.clock.monotonic() - began) < seconds:
             for said in self._lacking(checks):
@@ -184,10 +189,12 @@ async def open_stage(
 ) -> AsyncGenerator[Stage]:
     """A cluster in this process, with kubernaut at work in it, gone afterwards.
 
+    folder: where its nodes keep their files.
     actions: by default those in the box. Their functions run within the controller's Jobs, with exactly the
         permissions of their contracts.
     clock: by default a virtual one, which jumps whenever everybody waits. Nothing outside of the event loop can be
         seen to be at work, so processes are refused then.
+    limits: the controller's settings that decisions depend on; by default those of a fresh installation.
 
     Raises OSError when no port of the loopback can be had.
     """
