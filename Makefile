@@ -6,6 +6,8 @@ SHELL := /bin/sh
 # Programs that scripts/peers fetched are found before the system's.
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.peers/bin:$(PATH)
 PYTEST := python -m pytest
+# Two at a time; a file's tests stay together as long as nobody is idle. ARGS='-n 0' debugs.
+PARALLEL := -n 2 --dist worksteal
 # More arguments for pytest, such as ARGS='-k lint -x'.
 ARGS ?=
 
@@ -21,11 +23,11 @@ demo: ## See remediations happen, on a cluster inside one process
 
 test: setup ## Run the tests; with CI=true every peer program must be there
 	@$(if $(filter true 1,$(CI)),scripts/peers)
-	$(PYTEST) -m "not long" $(ARGS)
+	$(PYTEST) -m "not long" $(PARALLEL) $(ARGS)
 
 test-all: setup ## Run the tests and the long suites
 	@$(if $(filter true 1,$(CI)),scripts/peers)
-	$(PYTEST) $(ARGS)
+	$(PYTEST) $(PARALLEL) $(ARGS)
 
 # A KUBECONFIG of the environment is not meant: cases make definitions and cluster roles.
 conformance: setup ## Hold the embedded cluster, or the one of KUBECONFIG=file given here, to what Kubernetes promises

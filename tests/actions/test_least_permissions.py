@@ -127,6 +127,9 @@ async def test_its_account_may_do_what_the_contract_says_and_nothing_else(
 ) -> None:
     token = await install(still_world, action)
     await still_world.admin.create(kinds.NAMESPACES, {"metadata": {"name": ELSEWHERE}})
+    # To write a Lease that is not there takes the right to create one as well.
+    for namespace in (TARGETS, ELSEWHERE, EXECUTION_NAMESPACE):
+        await still_world.admin.create(kinds.LEASES, {"metadata": {"name": "none"}}, namespace)
     wrong: list[str] = []
     async with still_world.connect(token) as cluster:
         for verb, kind in product(VERBS, TRIED):
