@@ -137,7 +137,10 @@ class Stage:
         return self.dev.store.find(key, name, namespace if resource.namespaced else None)
 
     async def while_holds(self, *checks: Check, seconds: float) -> str:
-        """Look on for so many `seconds`; what ceased to be so, with a word about when, or empty. Raises ValueError."""
+        """Look on for so many `seconds`: what ceased to be so, with a word about when, or empty.
+
+        Raises ValueError for a kind that is not known.
+        """
         began = self.clock.monotonic()
         while (passed := self.clock.monotonic() - began) < seconds:
             for said in self._lacking(checks):
