@@ -57,8 +57,8 @@ class Stage:
     async def add(self, *manifests: Mapping[str, object], out_of_reach: Sequence[str] = ()) -> None:
         """Put objects into the cluster, the namespaces that they name, and a simulated node for each Node.
 
-        Actions may act in those namespaces, but not in the ones named in `out_of_reach`. Raises KeyError for a kind
-        that is not known, ClusterError.
+        Actions may act in those namespaces, but not in the ones named in `out_of_reach`. Raises KeyError for a
+        kind that is not known, ClusterError.
         """
         wanted = [dict(manifest) for manifest in manifests]
         for one in wanted:
